@@ -48,6 +48,8 @@ pub(crate) struct HoldView {
     id: u64,
     /// The services whose requests wait.
     services: Vec<String>,
+    /// Whether all workers hold new requests. It takes a moment after the beginning, in which some still go on.
+    in_force: bool,
     /// Requests that wait now.
     requests: u64,
     /// Requests that have waited so far.
@@ -67,6 +69,7 @@ impl HoldView {
         Self {
             id: hold.id,
             services: hold.services.iter().map(ToString::to_string).collect(),
+            in_force: hold.is_signed(),
             requests: hold.requests(),
             held: hold.total(),
             since: date(hold.bounds.since_ms, now_ms),
@@ -168,4 +171,22 @@ pub(crate) async fn delete(
         let detail = format!("there is no hold {text:?}, perhaps not any more; GET /v1/hold lists those that are open");
         ProblemDetails::new(StatusCode::NOT_FOUND, "unknown", detail)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::hold::HoldBounds;
+
+    #[test]
+    fn a_hold_is_in_force_once_all_workers_hold() {
+        let bounds = HoldBounds { requests_max: 1, bytes_max: 1, since_ms: 0, until_ms: 1000 };
+        let hold = Hold::new(1, Box::default(), bounds, 2);
+        let in_force = || serde_json::to_value(HoldView::of(&hold, 0)).unwrap()["in_force"].clone();
+        assert_eq!(in_force(), false, "listed, and no worker knows of it");
+        hold.sign(1);
+        assert_eq!(in_force(), false, "one does not");
+        hold.sign(0);
+        assert_eq!(in_force(), true);
+    }
 }

@@ -113,8 +113,9 @@ fn log_line(log: &Value, name: &str) -> String {
 /// A hold that is open, on a line.
 fn hold_line(hold: &Value) -> String {
     let services: Vec<&str> = list(hold, "services").filter_map(Value::as_str).collect();
+    let begins = if hold["in_force"] == false { ", not on all workers yet" } else { "" };
     format!(
-        "{}: {} (number {}) since {}, {} requests wait, until {} at the latest\n",
+        "{}: {} (number {}) since {}{begins}, {} requests wait, until {} at the latest\n",
         toned("held", TextTone::Warn),
         services.join(", "),
         member(hold, "id"),
@@ -242,12 +243,16 @@ mod tests {
 
     #[test]
     fn a_hold_is_told_on_one_line() {
-        let hold = json!({
-            "id": 3, "services": ["cart", "web"], "requests": 7, "since": "2026-11-21T12:00:00Z",
+        let mut hold = json!({
+            "id": 3, "services": ["cart", "web"], "in_force": true, "requests": 7, "since": "2026-11-21T12:00:00Z",
             "until": "2026-11-21T12:00:03Z",
         });
         let line = "held: cart, web (number 3) since 2026-11-21T12:00:00Z, 7 requests wait, until 2026-11-21T12:00:03Z \
                     at the latest\n";
         assert!(status_text(&json!({ "holds": [hold] })).ends_with(line));
+        hold["in_force"] = json!(false);
+        assert!(
+            status_text(&json!({ "holds": [hold] })).contains("12:00:00Z, not on all workers yet, 7 requests wait")
+        );
     }
 }

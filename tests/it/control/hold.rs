@@ -77,6 +77,12 @@ impl Site {
         self.call(Method::PUT, "/v1/splits", json!({ "web": split, "cart": split, "pay": split, "hold": hold }))
     }
 
+    /// Waits until all workers hold what this hold is for: before, a request may still go on.
+    fn await_hold(&self, id: u64) {
+        let held = |list: Value| list[0]["id"] == id && list[0]["in_force"] == true;
+        eventually("it holds", || self.call(Method::GET, "/v1/hold", json!({})).is_ok_and(held));
+    }
+
     fn held(&self) -> f64 {
         self.proxy.metric("pointsman_held_requests", &[])
     }
@@ -163,7 +169,7 @@ fn a_hold_that_takes_too_long_changes_nothing_and_fails_nobody() {
     let mut slow = site.stuck("cart");
     std::thread::scope(|scope| {
         let flip = scope.spawn(|| site.flip_all(2, &json!({ "max": "3s" })));
-        eventually("it holds", || site.call(Method::GET, "/v1/hold", json!({})).is_ok_and(|list| list[0]["id"] == 1));
+        site.await_hold(1);
         let mut waiting = site.proxy.client();
         waiting.write(request("web", 0));
         let refusal = refused(flip.join().unwrap());
@@ -192,7 +198,7 @@ fn a_hold_that_is_full_ends_and_refuses_nobody() {
     let mut slow = site.stuck("cart");
     std::thread::scope(|scope| {
         let flip = scope.spawn(|| site.flip_all(2, &json!({ "max": "20s", "requests": 3 })));
-        eventually("it holds", || site.call(Method::GET, "/v1/hold", json!({})).is_ok_and(|list| list[0]["id"] == 1));
+        site.await_hold(1);
         let mut waiting: Vec<Client> = (0..3).map(|_| site.proxy.client()).collect();
         for client in &mut waiting {
             client.write(request("web", 0));
@@ -209,7 +215,7 @@ fn a_hold_that_is_full_ends_and_refuses_nobody() {
     let mut slow = site.stuck("cart");
     std::thread::scope(|scope| {
         let flip = scope.spawn(|| site.flip_all(2, &json!({ "max": "20s", "bytes": "1KiB" })));
-        eventually("it holds", || site.call(Method::GET, "/v1/hold", json!({})).is_ok_and(|list| list[0]["id"] == 2));
+        site.await_hold(2);
         let large = format!("GET / HTTP/1.1\r\nHost: web\r\nX-Large: {}\r\n\r\n", "x".repeat(1024));
         assert_eq!(client::send(site.proxy.address, large).text(), "v1");
         assert!(refused(flip.join().unwrap()).contains("more requests than the hold takes"));
@@ -226,7 +232,7 @@ fn who_leaves_while_held_is_gone_and_others_are_not_concerned() {
         let flip = scope.spawn(|| {
             site.call(Method::POST, "/v1/services/web/flip", json!({ "to": "v2", "hold": { "max": "30s" } })).unwrap()
         });
-        eventually("it holds", || site.call(Method::GET, "/v1/hold", json!({})).is_ok_and(|list| list[0]["id"] == 1));
+        site.await_hold(1);
         assert_eq!(client::send(site.proxy.address, request("cart", 0)).text(), "v1", "another service");
         let mut gone = site.proxy.client();
         gone.write(request("web", 0));
@@ -253,6 +259,7 @@ fn a_hold_by_itself_lasts_until_it_is_released_or_over() {
     let slow = site.busy("web", 300);
     let hold = site.call(Method::POST, "/v1/hold", json!({ "services": ["web", "cart"], "max": "20s" })).unwrap();
     assert_eq!((&hold["id"], &hold["services"]), (&json!(1), &json!(["cart", "web"])), "{hold}");
+    assert_eq!(hold["in_force"], true, "{hold}");
     assert_eq!(site.log.lock().unwrap().len(), 1, "what was in flight has ended");
     drop(slow);
     let mut waiting = site.proxy.client();
@@ -319,7 +326,7 @@ fn a_caller_that_hangs_up_leaves_no_hold_behind() {
         "POST /v1/services/web/flip HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     ));
-    eventually("it holds", || site.call(Method::GET, "/v1/hold", json!({})).is_ok_and(|list| list[0]["id"] == 1));
+    site.await_hold(1);
     drop(caller);
     assert_eq!(client::send(site.proxy.address, request("web", 0)).text(), "v1", "let go");
     site.turnstile.turn();
@@ -356,7 +363,7 @@ fn streams_of_http2_are_held_each_by_itself() {
     let mut slow = site.stuck("web");
     std::thread::scope(|scope| {
         let flip = scope.spawn(|| flip(json!({ "max": "20s", "requests": 1 })));
-        eventually("it holds", || site.call(Method::GET, "/v1/hold", json!({})).is_ok_and(|list| list[0]["id"] == 2));
+        site.await_hold(2);
         let first = client.begin(of("web"));
         eventually("it waits", || site.held() > 0.5);
         assert_eq!(client.ask(of("web")).text(), "v2", "there is no room for a second one");

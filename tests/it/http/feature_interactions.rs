@@ -146,7 +146,7 @@ fn a_hold_refuses_nobody_who_waits_for_a_place() {
     std::thread::scope(|scope| {
         let body = json!({ "services": ["site"], "max": "30s" });
         let hold = scope.spawn(|| call(Method::POST, "/v1/hold", Some(body)));
-        eventually("it holds", || call(Method::GET, "/v1/hold", None) != json!([]));
+        eventually("it holds", || call(Method::GET, "/v1/hold", None)[0]["in_force"] == true);
         turnstile.turn();
         assert_eq!(first.answer().status, 200);
         hold.join().unwrap();
