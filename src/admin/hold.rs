@@ -66,14 +66,18 @@ pub(crate) struct HoldView {
 
 impl HoldView {
     fn of(hold: &Hold, now_ms: u64) -> Self {
+        let now = jiff::Timestamp::now().as_millisecond();
+        let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        // Both dates by one look at the clock, so that they are as far apart as the moments are.
+        let date = |at_ms: u64| timestamp(now.saturating_add(signed(at_ms) - signed(now_ms)));
         Self {
             id: hold.id,
             services: hold.services.iter().map(ToString::to_string).collect(),
             in_force: hold.is_signed(),
             requests: hold.requests(),
             held: hold.total(),
-            since: date(hold.bounds.since_ms, now_ms),
-            until: date(hold.bounds.until_ms, now_ms),
+            since: date(hold.bounds.since_ms),
+            until: date(hold.bounds.until_ms),
             ends_in_ms: hold.bounds.until_ms.saturating_sub(now_ms),
         }
     }
@@ -85,12 +89,6 @@ impl HoldView {
         let open = open.iter().filter(|hold| hold.bounds.until_ms > now_ms);
         open.map(|hold| Self::of(hold, now_ms)).collect()
     }
-}
-
-/// The date of a moment of the process's clock, which is at `now_ms`.
-fn date(at_ms: u64, now_ms: u64) -> String {
-    let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-    timestamp(jiff::Timestamp::now().as_millisecond().saturating_add(signed(at_ms) - signed(now_ms)))
 }
 
 /// Begins a hold and waits until nothing of its services is in flight.
