@@ -22,8 +22,10 @@ const PATIENCE: Duration = Duration::from_millis(400);
 struct Trouble {
     /// Of a thousand requests, this many get no response.
     hanging: AtomicU64,
-    /// Of a thousand requests, this many get the head of a response, whose body goes on.
+    /// Of a thousand requests, this many get the head of a response, whose body goes on for longer than a test.
     streaming: AtomicU64,
+    /// Of a thousand requests, this many end their connection with the response.
+    closing: AtomicU64,
     /// How much longer the second page takes, in milliseconds.
     checkout_ms: AtomicU64,
     calls: AtomicU64,
@@ -38,7 +40,11 @@ fn version(name: &'static str) -> (Origin, Arc<Trouble>) {
             return Reply::default().hang();
         }
         if of_thousand < its.streaming.load(SeqCst) {
-            return Reply::raw("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n").pause(15_000);
+            return Reply::raw("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n").pause(90_000);
+        }
+        if of_thousand < its.closing.load(SeqCst) {
+            let text = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{name}", name.len());
+            return Reply::raw(text).close();
         }
         let late = if seen.target() == "/checkout" { its.checkout_ms.load(SeqCst) } else { 0 };
         let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len());
@@ -173,11 +179,13 @@ fn requests_that_wait_as_long_on_both_versions_do_no_harm() {
 
 #[test]
 fn a_response_that_has_begun_is_not_overdue() {
-    let ((v1, _), (v2, new)) = (version("v1"), version("v2"));
+    let ((v1, old), (v2, new)) = (version("v1"), version("v2"));
     let proxy = Setup::to(&[&v1, &v2]).start();
     let operator = Operator::at(proxy.admin);
-    // Streams that only v2 has: how long they are is known when they end.
+    // Streams that only v2 has: how long they are is known when they end. They use up connections, and requests that
+    // have to open one are slower, so v1 uses up as many.
     new.streaming.store(100, SeqCst);
+    old.closing.store(100, SeqCst);
     let load = Load::start(shoppers(proxy.address, 300, false));
     load.await_more(300);
     let rollout = id(&operator.start(json!({"service": "site", "to": "v2", "plan": plan(50, "0s")})));
