@@ -143,8 +143,9 @@ pub mod table {
         pub use crate::table::key::OWN_COOKIE;
     }
     pub mod spec {
+        pub use crate::table::spec::version_range::VersionRange;
         pub use crate::table::spec::{
-            Condition, HostPattern, KeySource, PathPrefix, Pattern, Policy, RuleSpec, Segment, VersionSpec,
+            Attribute, Condition, HostPattern, KeySource, PathPrefix, Pattern, Policy, RuleSpec, Segment, VersionSpec,
         };
     }
 }

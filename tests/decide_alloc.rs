@@ -10,7 +10,8 @@ use http::{HeaderName, HeaderValue, Method};
 use pointsman::testing::message::Headers;
 use pointsman::testing::stats::Registry;
 use pointsman::testing::table::spec::{
-    Condition, HostPattern, KeySource, PathPrefix, Pattern, Policy, RuleSpec, Segment, VersionSpec,
+    Attribute, Condition, HostPattern, KeySource, PathPrefix, Pattern, Policy, RuleSpec, Segment, VersionRange,
+    VersionSpec,
 };
 use pointsman::testing::table::{
     Cause, Decision, Name, RequestView, ServiceSpec, Table, Traffic, Weight, Weights, decide,
@@ -141,6 +142,7 @@ fn no_rule_allocates() {
         methods: vec![Method::POST, Method::GET],
         path: Some(regex(r"^/cart/v\d+/items/[^/]+$")),
         clients: Vec::new(),
+        attributes: Vec::new(),
         segments: vec![Arc::new(Segment { name: name("lab"), when: segment })],
     };
     let misses = Condition { path: Some(Pattern::Exact("/nowhere".into())), ..Condition::default() };
@@ -150,4 +152,32 @@ fn no_rule_allocates() {
     let tester = [("user-agent", agent), ("cookie", "a=1; group=beta-7")];
     decide_without_allocating(&table, &tester, |d| d.cause == Cause::Rule(1));
     decide_without_allocating(&table, &[("user-agent", agent)], |d| d.cause == Cause::Chance);
+}
+
+#[test]
+fn no_attribute_allocates() {
+    let attribute =
+        |attribute, sources: &[KeySource]| Arc::new(Attribute { name: name(attribute), sources: sources.to_vec() });
+    let claim = |claim: &str| KeySource::Jwt(claim.into());
+    let number = Pattern::Number(18.0..=99.0);
+    let version = Pattern::SemVer(VersionRange::parse(">=2.1, <3").expect("a range"));
+    let plan = Pattern::OneOf(["team", "pro"].map(Box::from).into());
+    let staff = Pattern::Suffix("@example.com".into());
+    let header = KeySource::Header(HeaderName::from_static("x-plan"));
+    let staff = Condition { attributes: vec![(attribute("email", &[claim("email")]), staff)], ..Condition::default() };
+    let when = Condition {
+        attributes: vec![
+            (attribute("plan", &[header, KeySource::Cookie("plan".into()), claim("plan")]), plan),
+            (attribute("app", &[KeySource::Cookie("app".into())]), version),
+            (attribute("age", &[KeySource::Query("age".into()), claim("age")]), number),
+        ],
+        segments: vec![Arc::new(Segment { name: name("staff"), when: staff })],
+        ..Condition::default()
+    };
+    let table = table(Vec::new(), vec![RuleSpec { name: name("all"), when: Arc::new(when), version: name("v2") }]);
+    let token = bearer(r#"{"email":"ann@example.com","plan":"pro","age":42}"#);
+    let cookie = "app=v2.4.0-a.very.long.prerelease.with.many.parts+and.build";
+    let headers = [("authorization", token.as_str()), ("cookie", cookie)];
+    decide_without_allocating(&table, &headers, |d| d.cause == Cause::Rule(0));
+    decide_without_allocating(&table, &headers[..1], |d| d.cause == Cause::Chance);
 }

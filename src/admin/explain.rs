@@ -16,6 +16,7 @@ use crate::message::Headers;
 use crate::message::known_headers::HOST;
 use crate::problem::Mismatch;
 use crate::table::effective::shares;
+use crate::table::spec::Condition;
 use crate::table::{Availability, Candidate, Cause, Decision, RequestView, RouteError, Service, Takeover, decide};
 
 use super::AdminApi;
@@ -65,6 +66,12 @@ pub(crate) struct Explanation {
     /// When chance decides: the versions and how likely they are, in per cent.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     chances: BTreeMap<String, f64>,
+    /// The attributes of the user that the rules of the service look at, as far as the request has them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    attributes: BTreeMap<String, String>,
+    /// The segments that the rules of the service name, and whether each holds.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    segments: BTreeMap<String, bool>,
     /// Why the request would be refused.
     refused: Option<&'static str>,
     /// All of it in a sentence.
@@ -112,7 +119,39 @@ pub(crate) async fn post(
         },
         Err(RouteError::NoVersion { service, assigned, .. }) => unavailable(service, assigned, now_ms),
     };
-    Ok(Tagged(table.revision, Explanation { revision: table.revision, ..explanation }))
+    let service = table.find(view.host, view.path).map(|index| table.service(index));
+    let Matched { attributes, segments } = service.map(|service| Matched::of(service, &view)).unwrap_or_default();
+    let explanation = Explanation { revision: table.revision, attributes, segments, ..explanation };
+    Ok(Tagged(table.revision, explanation))
+}
+
+/// What rules look at besides the request itself.
+#[derive(Default)]
+struct Matched {
+    attributes: BTreeMap<String, String>,
+    segments: BTreeMap<String, bool>,
+}
+
+impl Matched {
+    fn of(service: &Service, view: &RequestView<'_>) -> Self {
+        let mut matched = Self::default();
+        for rule in &*service.rules {
+            matched.add(&rule.when, view);
+        }
+        matched
+    }
+
+    fn add(&mut self, condition: &Condition, view: &RequestView<'_>) {
+        for (attribute, _) in &condition.attributes {
+            let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+            let value = attribute.with_value(view, text);
+            self.attributes.extend(value.map(|value| (attribute.name.to_string(), value)));
+        }
+        for segment in &condition.segments {
+            self.segments.insert(segment.name.to_string(), segment.when.holds(view));
+            self.add(&segment.when, view);
+        }
+    }
 }
 
 /// Whether a version answers. One that is only tried as the last resort does not: a request that tried would be told so.

@@ -85,6 +85,13 @@ fn show(answer: &Value) -> String {
     for (version, chance) in answer["chances"].as_object().into_iter().flatten() {
         text.push_str(&format!("  {version}: {} %\n", number(chance, 3)));
     }
+    for (attribute, value) in answer["attributes"].as_object().into_iter().flatten() {
+        text.push_str(&format!("  attribute {attribute}: {}\n", value.as_str().unwrap_or_default()));
+    }
+    for (segment, holds) in answer["segments"].as_object().into_iter().flatten() {
+        let holds = if holds == &Value::Bool(true) { "holds" } else { "does not hold" };
+        text.push_str(&format!("  segment {segment}: {holds}\n"));
+    }
     text + &format!("  revision {}\n", member(answer, "revision"))
 }
 

@@ -6,7 +6,9 @@ use std::path::Path;
 use regex::Regex;
 
 use super::reader::report::Report;
-use crate::table::spec::{HostPattern, PathPrefix};
+use super::service::attribute;
+use super::service::definition_index::DefinitionIndex;
+use crate::table::spec::{Attribute, HostPattern, PathPrefix};
 
 /// The problems so far, and what is known across sections.
 pub(crate) struct Build<'t> {
@@ -18,11 +20,13 @@ pub(crate) struct Build<'t> {
     pub(crate) routes: HashMap<(Option<HostPattern>, PathPrefix), String>,
     /// Regular expressions by their text: compiling is what costs, so that equal ones are compiled once.
     pub(crate) regexes: HashMap<String, Result<Regex, regex::Error>>,
+    /// What conditions can ask of a user.
+    pub(crate) attributes: DefinitionIndex<Attribute>,
 }
 
 impl<'t> Build<'t> {
     /// Nothing built yet.
     pub(crate) fn new(report: Report<'t>, base: &'t Path) -> Self {
-        Self { report, base, routes: HashMap::new(), regexes: HashMap::new() }
+        Self { report, base, routes: HashMap::new(), regexes: HashMap::new(), attributes: attribute::index() }
     }
 }

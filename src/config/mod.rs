@@ -109,6 +109,7 @@ struct RawConfig {
     state: process::state::RawState,
     proxy: process::proxy::RawProxy,
     access_log: process::access_log::RawAccessLog,
+    attributes: BTreeMap<String, reader::list::Texts>,
     segments: BTreeMap<String, service::condition::RawCondition>,
     services: BTreeMap<String, IgnoredAny>,
     groups: BTreeMap<String, release::group::RawGroup>,
@@ -138,6 +139,7 @@ impl RawConfig {
         let state = self.state.build(&at.key("state"), build);
         let proxy = self.proxy.build(&at.key("proxy"), &mut build.report);
         let access_log = self.access_log.build(&at.key("access_log"), build);
+        build.attributes = service::attribute::build_all(&self.attributes, &at.key("attributes"), &mut build.report);
         let segments = service::segment::build_all(&self.segments, &at.key("segments"), build);
         let releases = release::releases::build(services, &self.groups, &self.notify, build);
         let services = service::build_all(services, &segments, &at.key("services"), build);
@@ -147,6 +149,7 @@ impl RawConfig {
         {
             build.report.problem(&at.key("admin").key("address"), conflict);
         }
+        build.attributes.check()?;
         segments.check()?;
         let (listeners, admin) = (listeners?, admin?);
         let (proxy, services) = (proxy?, services?);

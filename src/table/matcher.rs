@@ -1,7 +1,7 @@
 //! The match of a request with a rule's condition. Nothing is allocated: values are compared where they stand.
 
 use super::request::RequestView;
-use super::spec::Condition;
+use super::spec::{Attribute, Condition, Pattern};
 
 impl Condition {
     /// Whether every part of the condition holds. A condition without parts holds for every request.
@@ -21,6 +21,7 @@ impl Condition {
                 .all(|(name, pattern)| request.query_value(name).is_some_and(|value| pattern.fits(value)))
             && one_of(self.clients.is_empty(), self.clients.iter().any(|block| block.contains(&request.client)))
             && one_of(self.segments.is_empty(), self.segments.iter().any(|segment| segment.when.holds(request)))
+            && self.attributes.iter().all(|(attribute, pattern)| attribute.fits(request, pattern))
     }
 
     /// Whether the condition has no part at all.
@@ -33,6 +34,20 @@ impl Condition {
             && self.path.is_none()
             && self.clients.is_empty()
             && self.segments.is_empty()
+            && self.attributes.is_empty()
+    }
+}
+
+impl Attribute {
+    /// Hands the value that the request has to `then`; `None` if it has none, or an empty one.
+    pub(crate) fn with_value<R>(&self, request: &RequestView<'_>, then: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let mut then = Some(then);
+        self.sources.iter().find_map(|source| source.with_key(request, |value| then.take().map(|then| then(value)))?)
+    }
+
+    /// Whether the request has a value, and it looks like that.
+    fn fits(&self, request: &RequestView<'_>, pattern: &Pattern) -> bool {
+        self.with_value(request, |value| pattern.fits(value)).unwrap_or(false)
     }
 }
 
@@ -45,7 +60,7 @@ mod tests {
     use super::*;
     use crate::message::Headers;
     use crate::shared::name::Name;
-    use crate::table::spec::{Pattern, Segment};
+    use crate::table::spec::{KeySource, Segment};
 
     fn holds(condition: &Condition) -> bool {
         let lines = [("x-canary", "no"), ("x-canary", "always"), ("cookie", "a=1; group=beta-7"), ("cookie", "flag")];
@@ -96,6 +111,32 @@ mod tests {
             (client("10.0.0.0/8"), true),
             (client("10.2.0.0/16"), false),
             (client("::/0"), false),
+        ] {
+            assert_eq!(holds(&condition), expected, "{condition:?}");
+            assert!(!condition.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_attribute_is_what_its_first_source_with_a_value_says() {
+        let header = |name: &'static str| KeySource::Header(HeaderName::from_static(name));
+        let attribute = |sources: &[KeySource]| {
+            Arc::new(Attribute { name: Name::new("plan").expect("a name"), sources: sources.to_vec() })
+        };
+        let with = |sources: &[KeySource], pattern| Condition {
+            attributes: vec![(attribute(sources), pattern)],
+            ..Condition::default()
+        };
+        let (none, empty) = (header("x-none"), KeySource::Query("debug".into()));
+        let group = KeySource::Cookie("group".into());
+        for (condition, expected) in [
+            (with(&[header("x-canary")], exact("no")), true),
+            // A header with several lines is one value, as it is as a key.
+            (with(&[header("x-canary")], exact("always")), false),
+            (with(&[none.clone(), empty.clone(), group.clone()], Pattern::Suffix("-7".into())), true),
+            (with(&[KeySource::Query("user".into()), group.clone()], Pattern::Suffix("-7".into())), false),
+            (with(&[none.clone(), group], Pattern::Present), true),
+            (with(&[none, empty], Pattern::Present), false),
         ] {
             assert_eq!(holds(&condition), expected, "{condition:?}");
             assert!(!condition.is_empty());

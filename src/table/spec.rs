@@ -2,9 +2,12 @@
 //! value that would have to be refused later; what can change while traffic flows (the split, drained endpoints) is in
 //! [`Traffic`](super::Traffic).
 
+pub(crate) mod attribute;
 pub(crate) mod health_check;
 pub(crate) mod limits;
 pub(crate) mod outlier;
+pub(crate) mod pattern;
+pub(crate) mod version_range;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +15,6 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 use ipnet::IpNet;
-use regex::Regex;
 
 use self::health_check::HealthSpec;
 use self::limits::Limits;
@@ -21,6 +23,9 @@ use super::weights::Weights;
 use crate::shared::name::Name;
 use crate::tls::ClientSettings;
 use outlier::OutlierSpec;
+
+pub use attribute::Attribute;
+pub use pattern::Pattern;
 
 /// One service, as the file defines it.
 #[derive(Clone, Debug)]
@@ -263,6 +268,8 @@ pub struct Condition {
     pub clients: Vec<IpNet>,
     /// Segments, one of which holds.
     pub segments: Vec<Arc<Segment>>,
+    /// Attributes of the user.
+    pub attributes: Vec<(Arc<Attribute>, Pattern)>,
 }
 
 /// A named match that rules share.
@@ -272,30 +279,4 @@ pub struct Segment {
     pub name: Name,
     /// What it matches; segments do not nest.
     pub when: Condition,
-}
-
-/// What a value must look like.
-#[derive(Clone, Debug)]
-pub enum Pattern {
-    /// The whole value.
-    Exact(Box<str>),
-    /// Its beginning.
-    Prefix(Box<str>),
-    /// A regular expression, found anywhere unless anchored; compiled once, shared by equal texts.
-    Regex(Regex),
-    /// Any value, as long as there is one.
-    Present,
-}
-
-impl Pattern {
-    /// Whether `value` fits. Bytes that are not UTF-8 fit [`Pattern::Present`] only, and patterns compared as bytes.
-    #[must_use]
-    pub fn fits(&self, value: &[u8]) -> bool {
-        match self {
-            Self::Exact(text) => text.as_bytes() == value,
-            Self::Prefix(text) => value.starts_with(text.as_bytes()),
-            Self::Regex(regex) => std::str::from_utf8(value).is_ok_and(|text| regex.is_match(text)),
-            Self::Present => true,
-        }
-    }
 }

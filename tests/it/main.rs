@@ -16,6 +16,7 @@ mod clients;
 mod config;
 mod control;
 mod endpoints;
+mod flags;
 mod fuzz;
 mod h2;
 mod http;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use http::{HeaderName, Method};
 use serde::Deserialize;
 
+use super::definition_index::DefinitionIndex;
 use super::pattern::RawPattern;
-use super::segment_index::SegmentIndex;
 use super::sticky::{is_query_name, is_token};
 use crate::config::build::Build;
 use crate::config::check::{self, every};
@@ -15,7 +15,7 @@ use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::Texts;
 use crate::config::reader::report::ErrorGuaranteed;
 use crate::problem::Mismatch;
-use crate::table::spec::{Condition, Pattern, Segment};
+use crate::table::spec::{Attribute, Condition, Pattern, Segment};
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
@@ -27,6 +27,7 @@ pub(crate) struct RawCondition {
     path: Option<RawPattern>,
     client: Option<Texts>,
     segment: Option<Texts>,
+    attribute: BTreeMap<String, RawPattern>,
 }
 
 /// Named patterns of one kind.
@@ -36,7 +37,7 @@ impl RawCondition {
     /// The condition, which has at least one part; `catches` says what an empty one would do.
     pub(crate) fn build(
         &self,
-        segments: &SegmentIndex,
+        segments: &DefinitionIndex<Segment>,
         catches: Mismatch,
         at: &ConfigPath<'_>,
         build: &mut Build<'_>,
@@ -50,12 +51,14 @@ impl RawCondition {
             check::network(text, at, &mut build.report)
         });
         let found = texts(self.segment.as_ref(), &at.key("segment"), build, |text, at, build| {
-            segment(text, segments, at, build)
+            segments.find(text, at, &mut build.report)
         });
+        let attributes = attributes(&self.attribute, &at.key("attribute"), build);
         let (headers, cookies, query) = (headers?, cookies?, query?);
         let (methods, path, clients, segments) = (methods?, path?, clients?, found?);
-        let condition = Condition { headers, cookies, query, methods, path, clients, segments };
-        if is_empty(&condition) {
+        let attributes = attributes?;
+        let condition = Condition { headers, cookies, query, methods, path, clients, segments, attributes };
+        if condition.is_empty() {
             return Err(build.report.missing(at, catches));
         }
         Ok(condition)
@@ -65,13 +68,6 @@ impl RawCondition {
     pub(crate) fn has_segment(&self) -> bool {
         self.segment.is_some()
     }
-}
-
-/// Whether it would hold for every request.
-fn is_empty(condition: &Condition) -> bool {
-    let Condition { headers, cookies, query, methods, path, clients, segments } = condition;
-    let names = headers.is_empty() && cookies.is_empty() && query.is_empty();
-    names && methods.is_empty() && path.is_none() && clients.is_empty() && segments.is_empty()
 }
 
 fn header_name(name: &str) -> Option<HeaderName> {
@@ -139,28 +135,40 @@ fn method(text: &str, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Meth
 fn path(raw: &RawPattern, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Pattern, ErrorGuaranteed> {
     let pattern = raw.build(at, build)?;
     match &pattern {
-        Pattern::Exact(text) | Pattern::Prefix(text) if !text.starts_with('/') => {
-            let text = Mismatch::new(
-                format!("{text:?}"),
-                "a path that begins with /",
-                format!("write {:?}", format!("/{text}")),
-            );
+        Pattern::SemVer(_) | Pattern::Number(_) => {
+            let text = Mismatch::new("a version or a number", "a text, prefix, suffix or regex", "choose one of them");
             Err(build.report.problem(at, text))
         }
+        Pattern::Exact(text) | Pattern::Prefix(text) if !text.starts_with('/') => Err(not_absolute(text, at, build)),
+        Pattern::OneOf(texts) => match texts.iter().find(|text| !text.starts_with('/')) {
+            Some(text) => Err(not_absolute(text, at, build)),
+            None => Ok(pattern),
+        },
         Pattern::Present => {
-            let text = Mismatch::new("present", "a text, prefix or regex, for every request has a path", "remove it");
+            let text =
+                Mismatch::new("present", "a text, prefix, suffix or regex, for every request has a path", "remove it");
             Err(build.report.problem(at, text))
         }
-        Pattern::Exact(_) | Pattern::Prefix(_) | Pattern::Regex(_) => Ok(pattern),
+        Pattern::Exact(_) | Pattern::Prefix(_) | Pattern::Suffix(_) | Pattern::Regex(_) => Ok(pattern),
     }
 }
 
-/// A segment by its name.
-fn segment(
-    text: &str,
-    all: &SegmentIndex,
+/// That a path begins with `/`.
+fn not_absolute(text: &str, at: &ConfigPath<'_>, build: &mut Build<'_>) -> ErrorGuaranteed {
+    let remedy = format!("write {:?}", format!("/{text}"));
+    build.report.problem(at, Mismatch::new(format!("{text:?}"), "a path that begins with /", remedy))
+}
+
+/// Patterns by the name of an attribute.
+fn attributes(
+    raw: &BTreeMap<String, RawPattern>,
     at: &ConfigPath<'_>,
     build: &mut Build<'_>,
-) -> Result<Arc<Segment>, ErrorGuaranteed> {
-    all.find(text, at, build)
+) -> Result<Named<Arc<Attribute>>, ErrorGuaranteed> {
+    every(raw.iter().map(|(name, raw)| {
+        let at = at.key(name);
+        let pattern = raw.build(&at, build);
+        let attribute = build.attributes.find(name, &at, &mut build.report);
+        Ok((attribute?, pattern?))
+    }))
 }

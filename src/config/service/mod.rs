@@ -1,6 +1,9 @@
-//! The sections `[services.NAME]` and `[segments.NAME]`: what users address, its versions, split and rules.
+//! The sections `[services.NAME]`, `[segments.NAME]` and `[attributes]`: what users address, its versions, split and
+//! rules.
 
+pub(crate) mod attribute;
 pub(crate) mod condition;
+pub(crate) mod definition_index;
 pub(crate) mod health;
 pub(crate) mod on_shift;
 pub(crate) mod outlier;
@@ -8,7 +11,6 @@ pub(crate) mod pattern;
 pub(crate) mod route;
 pub(crate) mod rule;
 pub(crate) mod segment;
-pub(crate) mod segment_index;
 pub(crate) mod shield;
 pub(crate) mod split;
 pub(crate) mod sticky;
@@ -19,10 +21,11 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use self::definition_index::DefinitionIndex;
 use self::on_shift::RawOnShift;
 use self::outlier::RawOutlier;
 use self::rule::{RawRule, RuleScope};
-use self::segment_index::SegmentIndex;
+
 use self::shield::RawShield;
 use self::version::RawVersion;
 use crate::config::build::Build;
@@ -35,7 +38,7 @@ use crate::config::reader::units::{ByteSize, Quantity, Setting, TimeSpan};
 use crate::config::release::rollout::RawRollout;
 use crate::problem::Mismatch;
 use crate::shared::name::natural_cmp;
-use crate::table::spec::{OnUnhealthy, Policy};
+use crate::table::spec::{OnUnhealthy, Policy, Segment};
 use crate::table::{Name, ServiceSpec, Weight};
 
 #[derive(Debug, Deserialize, Default)]
@@ -78,7 +81,7 @@ enum RawOnUnhealthy {
 /// All services, at least one, in order of their names.
 pub(crate) fn build_all(
     raw: &BTreeMap<String, RawService>,
-    segments: &SegmentIndex,
+    segments: &DefinitionIndex<Segment>,
     at: &ConfigPath<'_>,
     build: &mut Build<'_>,
 ) -> Result<Vec<Arc<ServiceSpec>>, ErrorGuaranteed> {
@@ -97,7 +100,7 @@ impl RawService {
     fn build(
         &self,
         name: &str,
-        segments: &SegmentIndex,
+        segments: &DefinitionIndex<Segment>,
         at: &ConfigPath<'_>,
         build: &mut Build<'_>,
     ) -> Result<ServiceSpec, ErrorGuaranteed> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::condition::RawCondition;
-use super::segment_index::SegmentIndex;
+use super::definition_index::DefinitionIndex;
 use super::split;
 use crate::config::build::Build;
 use crate::config::check::{self, every};
@@ -15,7 +15,7 @@ use crate::config::reader::list::List;
 use crate::config::reader::report::ErrorGuaranteed;
 use crate::problem::Mismatch;
 use crate::table::Name;
-use crate::table::spec::RuleSpec;
+use crate::table::spec::{RuleSpec, Segment};
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
@@ -29,7 +29,7 @@ pub(crate) struct RawRule {
 /// What the rules of a service refer to.
 pub(crate) struct RuleScope<'a> {
     /// The segments of the file.
-    pub(crate) segments: &'a SegmentIndex,
+    pub(crate) segments: &'a DefinitionIndex<Segment>,
     /// Where the service stands.
     pub(crate) service: &'a ConfigPath<'a>,
     /// The versions of the service.

@@ -1,10 +1,9 @@
 //! `[segments.NAME]`: matches with a name, which rules share.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::condition::RawCondition;
-use super::segment_index::SegmentIndex;
+use super::definition_index::DefinitionIndex;
 use crate::config::build::Build;
 use crate::config::check;
 use crate::config::reader::config_path::ConfigPath;
@@ -17,10 +16,18 @@ pub(crate) fn build_all(
     raw: &BTreeMap<String, RawCondition>,
     at: &ConfigPath<'_>,
     build: &mut Build<'_>,
-) -> SegmentIndex {
-    let one =
-        |(name, raw): (&String, &RawCondition)| (name.clone(), segment(name, raw, &at.key(name), build).map(Arc::new));
-    SegmentIndex::new(raw.iter().map(one).collect())
+) -> DefinitionIndex<Segment> {
+    let mut index = index();
+    for (name, raw) in raw {
+        index.add(name, segment(name, raw, &at.key(name), build));
+    }
+    index
+}
+
+/// Of a config without segments.
+fn index() -> DefinitionIndex<Segment> {
+    let remedy = |name: &str| format!("add [{}]", ConfigPath::Root.key("segments").key(name));
+    DefinitionIndex::new("segments", "a segment", remedy)
 }
 
 /// One segment.
@@ -39,8 +46,8 @@ fn segment(
     let catches = Mismatch::new(
         "no match",
         "at least one, for it would hold for every request",
-        "add header, cookie, query, method, path or client",
+        "add header, cookie, query, method, path, client or attribute",
     );
-    let when = raw.build(&SegmentIndex::default(), catches, at, build);
+    let when = raw.build(&index(), catches, at, build);
     Ok(Segment { name: name?, when: when? })
 }

@@ -41,8 +41,15 @@ pub(crate) fn sources(
 
 /// One source.
 fn source(text: &str, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<KeySource, ErrorGuaranteed> {
-    let (kind, name) = text.split_once(':').map_or((text, None), |(kind, name)| (kind, Some(name)));
-    let found = match (kind, name) {
+    parse(text).ok_or_else(|| {
+        let wanted = "\"header:NAME\", \"cookie:NAME\", \"query:NAME\", \"jwt:CLAIM\", \"ip\" or \"cookie\"";
+        report.problem(at, Mismatch::new(format!("{text:?}"), wanted, remedy(text)))
+    })
+}
+
+/// A source from its text.
+pub(crate) fn parse(text: &str) -> Option<KeySource> {
+    match kind_and_name(text) {
         ("ip", None) => Some(KeySource::Ip),
         ("cookie", None) => Some(KeySource::OwnCookie),
         ("header", Some(name)) => HeaderName::from_bytes(name.as_bytes()).ok().map(KeySource::Header),
@@ -50,19 +57,23 @@ fn source(text: &str, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Ke
         ("query", Some(name)) => is_query_name(name).then(|| KeySource::Query(name.into())),
         ("jwt", Some(name)) => (!name.is_empty()).then(|| KeySource::Jwt(name.into())),
         _ => None,
-    };
-    found.ok_or_else(|| {
-        let remedy = match (kind, name) {
-            ("header" | "query" | "jwt", None) => format!("write \"{kind}:NAME\""),
-            ("ip", Some(_)) => "write \"ip\"".to_owned(),
-            ("header" | "cookie" | "query" | "jwt", Some(_)) => {
-                format!("{:?} cannot be the name of a {kind}", name.unwrap_or_default())
-            }
-            _ => "choose one of them".to_owned(),
-        };
-        let wanted = "\"header:NAME\", \"cookie:NAME\", \"query:NAME\", \"jwt:CLAIM\", \"ip\" or \"cookie\"";
-        report.problem(at, Mismatch::new(format!("{text:?}"), wanted, remedy))
-    })
+    }
+}
+
+/// What to do about a text that is no source.
+pub(crate) fn remedy(text: &str) -> String {
+    match kind_and_name(text) {
+        (kind @ ("header" | "query" | "jwt"), None) => format!("write \"{kind}:NAME\""),
+        ("ip", Some(_)) => "write \"ip\"".to_owned(),
+        (kind @ ("header" | "cookie" | "query" | "jwt"), Some(name)) => {
+            format!("{name:?} cannot be the name of a {kind}")
+        }
+        _ => "choose one of them".to_owned(),
+    }
+}
+
+fn kind_and_name(text: &str) -> (&str, Option<&str>) {
+    text.split_once(':').map_or((text, None), |(kind, name)| (kind, Some(name)))
 }
 
 /// A token of HTTP, which names of cookies are too.

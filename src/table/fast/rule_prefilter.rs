@@ -72,7 +72,12 @@ impl RulePrefilter {
                 let count = u8::try_from(text.len()).unwrap_or(u8::MAX).min(START_BYTES_MAX);
                 (PrefilterTest::Start(count), tag(&text.as_bytes()[..usize::from(count)]))
             }
-            Pattern::Regex(_) | Pattern::Present => (PrefilterTest::Present, 0),
+            Pattern::OneOf(_)
+            | Pattern::Suffix(_)
+            | Pattern::Regex(_)
+            | Pattern::SemVer(_)
+            | Pattern::Number(_)
+            | Pattern::Present => (PrefilterTest::Present, 0),
         };
         Self { name, tag, test }
     }
@@ -168,6 +173,8 @@ mod tests {
         prop_oneof![
             text().prop_map(|text| Pattern::Exact(text.into())),
             text().prop_map(|text| Pattern::Prefix(text.into())),
+            text().prop_map(|text| Pattern::Suffix(text.into())),
+            prop::collection::vec(text().prop_map(Box::from), 0..3).prop_map(|all| Pattern::OneOf(all.into())),
             Just(Pattern::Present),
             Just(Pattern::Regex(regex::Regex::new("a$").expect("a regex"))),
         ]

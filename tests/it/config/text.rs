@@ -90,6 +90,7 @@ fn the_example_means_what_it_says() {
     assert_eq!(shop.salt.as_deref(), Some("spring-2"));
     let when = &shop.rules[1].when;
     assert_eq!((when.headers.len(), when.methods.len(), when.clients.len(), when.segments.len()), (2, 2, 1, 2));
+    assert_eq!(when.attributes.len(), 3);
     assert!(matches!(&when.path, Some(Pattern::Prefix(text)) if &**text == "/api/"));
     assert_eq!(config.services[1].name.as_str(), "status");
 }

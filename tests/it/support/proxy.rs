@@ -176,7 +176,7 @@ impl Proxy {
         self.call("POST", "/v1/explain", &serde_json::json!({ "host": "a", "path": path }).to_string())
     }
 
-    fn call(&self, method: &str, path: &str, body: &str) -> serde_json::Value {
+    pub(crate) fn call(&self, method: &str, path: &str, body: &str) -> serde_json::Value {
         let length = body.len();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\n\

@@ -1,0 +1,3 @@
+//! Attributes and segments of users, through a whole proxy.
+
+mod attributes;
