@@ -83,12 +83,14 @@ names! {
     }
     rare {
         ALLOW = "allow";
+        CACHE_CONTROL = "cache-control";
         GRPC_MESSAGE = "grpc-message";
         LOCATION = "location";
         RETRY_AFTER = "retry-after";
         SEC_WEBSOCKET_ACCEPT = "sec-websocket-accept";
         SEC_WEBSOCKET_KEY = "sec-websocket-key";
         SET_COOKIE = "set-cookie";
+        VARY = "vary";
         WWW_AUTHENTICATE = "www-authenticate";
     }
 }

@@ -4,7 +4,7 @@
 //! what changes while requests flow, [`host_addresses`] is what the names of endpoints stand for, [`router`] finds the
 //! service, [`matcher`] the rule, and [`key`] the user. A [`service`] is all of that for one service, and a
 //! [`Table`] is one immutable generation of all services. [`decide()`] puts them together;
-//! [`availability`], [`effective`] and [`ejection`] say what becomes of requests whose endpoints cannot respond.
+//! [`vary`] is what of that a cache has to know; [`availability`], [`effective`] and [`ejection`] say what becomes of requests whose endpoints cannot respond.
 //! [`fast`] only saves cache misses.
 //!
 //! A lock around one changing table would be simpler to write and would let a request see half of a change. So a table
@@ -37,6 +37,7 @@ pub(crate) mod spec;
 #[expect(clippy::module_inception, reason = "the table is what the folder is about")]
 pub(crate) mod table;
 pub(crate) mod traffic;
+pub(crate) mod vary;
 pub(crate) mod weights;
 
 pub(crate) use crate::shared::name::Name;

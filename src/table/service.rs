@@ -12,6 +12,7 @@ use super::host_addresses::Addresses;
 use super::rules::Rules;
 use super::spec::{Protocol, ServiceSpec};
 use super::traffic::Traffic;
+use super::vary::Vary;
 use super::weights::{Weight, Weights};
 use crate::shared::canary_stats::Arm;
 use crate::shared::name::Name;
@@ -37,6 +38,8 @@ pub struct Service {
     pub rules: Rules,
     /// Where requests are counted that a rollout is judged on, if there is one.
     pub canary: Option<CanaryPair>,
+    /// The headers that decide which version a request gets, if caches are to be told of any.
+    pub(crate) vary: Option<Box<Vary>>,
     /// First slot after each run and the owner's index, ascending.
     runs: Box<[(u32, u16)]>,
 }
@@ -97,11 +100,13 @@ impl Service {
                 stats: registry.version(&spec.name, &version.name),
             }
         });
+        let versions: Box<[_]> = versions.collect();
         Ok(Self {
+            vary: Vary::of(spec, &rules, versions.iter().map(|version| version.weight.slots() > 0)).map(Box::new),
             salt: Salt::new(&traffic.salt),
             runs: runs.collect::<Result<_, _>>()?,
             rules,
-            versions: versions.collect(),
+            versions,
             stats: registry.service(&spec.name),
             canary: registry.canary(&spec.name).and_then(|canary| CanaryPair::new(&canary, spec, traffic)),
             addresses: Arc::clone(addresses),

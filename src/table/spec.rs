@@ -104,6 +104,8 @@ pub struct Policy {
     pub slow_start: Duration,
     /// How much of it is worked on at a time.
     pub limits: Limits,
+    /// Whether responses tell caches that they are for one user, and which headers decide between versions.
+    pub cache_headers: bool,
     /// Whether clients may open WebSockets; otherwise the request for one is forwarded as a plain one.
     pub websockets: bool,
     /// Longest silence on a WebSocket.
@@ -161,6 +163,7 @@ impl Default for Policy {
             response_timeout: Duration::from_secs(60),
             body_idle_timeout: Duration::from_secs(60),
             normalize_path: false,
+            cache_headers: true,
             websockets: true,
             // Longer than any heartbeat; a peer that vanished is found out within the hour.
             tunnel_idle_timeout: Duration::from_secs(3600),

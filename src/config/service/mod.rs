@@ -68,6 +68,7 @@ pub(crate) struct RawService {
     body_rate_grace: Option<Setting<TimeSpan>>,
     outlier: Option<RawOutlier>,
     slow_start: Option<Setting<TimeSpan>>,
+    cache_headers: Option<bool>,
     rollout: Option<RawRollout>,
 }
 
@@ -184,6 +185,7 @@ impl RawService {
             response_timeout: response?,
             body_idle_timeout: body?,
             normalize_path: self.normalize_path.unwrap_or(default.normalize_path),
+            cache_headers: self.cache_headers.unwrap_or(default.cache_headers),
             websockets: self.websockets.unwrap_or(default.websockets),
             tunnel_idle_timeout: tunnel?,
             on_shift: on_shift?.unwrap_or(default.on_shift),

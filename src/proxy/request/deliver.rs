@@ -9,6 +9,7 @@ use http_body::Body;
 use http_body_util::Full;
 use tokio::time::Instant;
 
+use super::cache_headers;
 use super::context::RequestContext;
 use super::destination::Destination;
 use super::finish::RequestOutcome;
@@ -54,12 +55,19 @@ pub(crate) fn deliver(forwarded: ForwardedRequest, mut context: RequestContext) 
     let length = response.body.size_hint().exact();
     context.note_shape(&response, length);
     header_edits::response(&mut response, length, tells_length, &context.worker.settings.edit);
+    let service = destination.service();
     if let Some(key) = new_key {
         header_edits::set_own_cookie(&mut response.headers, &key, secure);
+        if service.spec.policy.cache_headers {
+            cache_headers::keep_private(&mut response.headers);
+        }
     }
-    let idle = IdleTimeout::new(destination.service().spec.policy.body_idle_timeout);
+    if let Some(vary) = &service.vary {
+        cache_headers::note_vary(&mut response.headers, vary);
+    }
+    let idle = IdleTimeout::new(service.spec.policy.body_idle_timeout);
     let kind = StreamKind::of_response(&response.headers);
-    let long_lived = kind.map(|kind| context.worker.open_stream(destination.service(), destination.version(), kind));
+    let long_lived = kind.map(|kind| context.worker.open_stream(service, destination.version(), kind));
     let progress = ResponseInProgress::new(context, connection, request_body, long_lived);
     response.map(|incoming| ResponseBody::upstream(incoming, bodiless, idle, progress))
 }

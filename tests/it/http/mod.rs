@@ -1,6 +1,7 @@
 //! HTTP/1.1 with clients and endpoints on raw sockets: framing, heads, hosts, limits, and what the proxy says by
 //! itself.
 
+mod caches;
 mod conformance;
 mod conformance_panic;
 mod feature_interactions;

@@ -35,8 +35,8 @@ for host `a`.
 [The rules](http-rules.md): 1 lengths, 2 lengths in HTTP/2, 3 and 4 transfer codings, 5 bodies kept and empty ones, 6 answers, 7 broken
 bodies, 8 trailers, 9 host and target, 10 paths, 11 `Connection`, 12 forwarding headers, 13 limits and names, 14 the PROXY
 protocol, 15 upgrades, 16 `Expect`, 17 gRPC, 18 the choice of the protocol, 19 time, 20 refused bodies, 21 memory, 22 floods
-in HTTP/2, 23 descriptors, 24 panics, 25 retries, 26 reuse of connections, 27 faults, 28 ends, 29 restarts. Those without a
-row: 17, 21, 23, 28 and 29, whose tests `ELSEWHERE` in `tests/it/http/conformance.rs` names.
+in HTTP/2, 23 descriptors, 24 panics, 25 retries, 26 reuse of connections, 27 faults, 28 ends, 29 restarts, 30 caches. Those without a
+row: 17, 21, 23 and 28 to 30, whose tests `ELSEWHERE` in `tests/it/http/conformance.rs` names.
 
 One deviation: a fragment in a target is answered with 400 (rule 9) over HTTP/1.1 only. In the `:path` of HTTP/2 it is cut
 off by the type that the codec parses the target into, before the request is handed over, and nothing keeps the raw bytes.
