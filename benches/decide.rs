@@ -34,7 +34,7 @@ use std::hint::black_box;
 use http::{HeaderName, HeaderValue, Method};
 use pointsman::testing::message::Headers;
 use pointsman::testing::stats::Registry;
-use pointsman::testing::table::{RequestView, Table, decide};
+use pointsman::testing::table::{BearerClaims, RequestView, Table, decide};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;
@@ -167,6 +167,7 @@ fn request<'a>(host: &'a str, headers: &'a Headers) -> RequestView<'a> {
         query: None,
         headers,
         client: [192, 0, 2, 1].into(),
+        claims: BearerClaims::AS_THEY_STAND,
     }
 }
 

@@ -20,6 +20,7 @@ mod sighup;
 mod sockets;
 mod systemd;
 mod tls_material;
+mod token_verifier;
 mod upgrade;
 mod workers;
 
@@ -46,6 +47,7 @@ use crate::control::hold_registry::HoldRegistry;
 use crate::control::{Store, Writer};
 use crate::endpoints::resolve;
 use crate::endpoints::resolve::First;
+use crate::jwt;
 use crate::log::Losses;
 use crate::metrics::Logs;
 use crate::proxy::accept::global_limit::GlobalConnectionLimit;
@@ -66,6 +68,7 @@ pub use sockets::BindError;
 use sockets::BoundListener;
 pub use tls_material::MaterialError;
 use tls_material::TlsMaterial;
+use token_verifier::TokenVerifier;
 pub use upgrade::Program;
 use upgrade::Upgrader;
 use workers::{Factory, Workers};
@@ -135,6 +138,7 @@ pub struct Bound {
     sighup: SighupStreams,
     admin: BoundAdmin,
     tls_material: TlsMaterial,
+    token_verifier: Option<TokenVerifier>,
     /// What the names of endpoints stand for, as they were asked for at the start.
     names: First,
     writer: Writer,
@@ -183,7 +187,10 @@ impl Bound {
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         let workers = config.proxy.workers.map_or_else(cores, usize::from);
         let tls_material = TlsMaterial::load(&config)?;
-        for warning in tls_material.warnings() {
+        let mut token_verifier = TokenVerifier::load(&config)?;
+        let reads_tokens = config.services.iter().filter(|service| service.reads_tokens() && config.jwt.is_none());
+        let unverified = jwt::unverified(reads_tokens.map(|service| service.name.as_str()));
+        for warning in tls_material.warnings().into_iter().chain(unverified) {
             tracing::warn!("{warning}");
         }
         let inherited = &mut options.inherited;
@@ -193,7 +200,14 @@ impl Bound {
         let shared = SharedSockets::of(&listeners, &admin)?;
         let log_out = LogOut::open(&config.access_log, &options.supervisor)?;
         // No client is served meanwhile: clients wait in the queues of the sockets, or go on with the process before.
-        let names = runtime.block_on(resolve::first(&config.services, config.proxy.resolver));
+        let names = runtime.block_on(async {
+            let keys = async {
+                if let Some(verifier) = &mut token_verifier {
+                    verifier.first().await;
+                }
+            };
+            tokio::join!(resolve::first(&config.services, config.proxy.resolver), keys).0
+        });
         if let Some(predecessor) = inherited.predecessor() {
             predecessor.await_store();
         }
@@ -213,6 +227,7 @@ impl Bound {
             sighup,
             admin,
             tls_material,
+            token_verifier,
             names,
             writer,
             registry,
@@ -274,6 +289,7 @@ impl Bound {
             admin: self.admin,
             admin_tls: self.tls_material.admin,
             tls: self.tls_material.tls,
+            token_verifier: self.token_verifier,
             handle,
             published,
             reclaimer,
@@ -329,6 +345,7 @@ impl Bound {
             connection_limit: Arc::new(GlobalConnectionLimit::new(room.clients, sockets::waiting(&sockets))),
             budget: Arc::new(Budget::new(room.endpoints)),
             tls: Arc::clone(&self.tls_material.tls.clients),
+            jwt: self.token_verifier.as_ref().map(|tokens| Arc::clone(&tokens.verifier)),
             log,
             clock_start: self.clock_start,
             workers: self.workers,

@@ -52,6 +52,7 @@
 //! - [`log`]: the process's own log, which never waits for who reads it, and the writing of the access log. A leaf.
 //! - [`supervise`]: what must live: threads and tasks, begun again when they end, and looked at. A leaf.
 //! - [`stats`]: per-worker counters, latencies, endpoint states, and the words of their labels.
+//! - [`jwt`]: tokens of users, verified by the keys of their issuer.
 //! - [`table`]: pure routing, from a request to a version. Reading order: [`table::spec`], [`table::weights`],
 //!   [`table::slots`], [`table::hash`], [`table::traffic`], [`table::router`], [`table::matcher`], [`table::key`],
 //!   [`table::service`], [`table::table`], [`table::decide`](mod@table::decide).
@@ -101,6 +102,7 @@ mod endpoints;
 mod files;
 mod http1;
 mod http2;
+mod jwt;
 mod log;
 mod message;
 mod metrics;

@@ -130,7 +130,7 @@ pub mod table {
     pub use crate::table::address::{EndpointAddress, HostPort};
     pub use crate::table::decide::{Candidate, Cause, Decision, decide};
     pub use crate::table::host_addresses::Addresses;
-    pub use crate::table::request::RequestView;
+    pub use crate::table::request::{BearerClaims, RequestView};
     pub use crate::table::slots::Slots;
     pub use crate::table::spec::ServiceSpec;
     pub use crate::table::table::Table;

@@ -14,7 +14,7 @@ use pointsman::testing::table::spec::{
     VersionSpec,
 };
 use pointsman::testing::table::{
-    Cause, Decision, Name, RequestView, ServiceSpec, Table, Traffic, Weight, Weights, decide,
+    BearerClaims, Cause, Decision, Name, RequestView, ServiceSpec, Table, Traffic, Weight, Weights, decide,
 };
 
 fn name(text: &str) -> Name {
@@ -55,6 +55,7 @@ fn decide_without_allocating(table: &Table, headers: &[(&'static str, &str)], ch
         query: Some(b"debug&uid=from-query"),
         headers: &headers,
         client: "2001:db8::1".parse().expect("an address"),
+        claims: BearerClaims::AS_THEY_STAND,
     };
     for usable in [true, false] {
         // The second round has its first version down, so that passing on is counted too.

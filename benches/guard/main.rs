@@ -31,7 +31,7 @@ use std::process::ExitCode;
 use http::{HeaderValue, Method};
 use pointsman::testing::message::Headers;
 use pointsman::testing::stats::Registry;
-use pointsman::testing::table::{RequestView, decide};
+use pointsman::testing::table::{BearerClaims, RequestView, decide};
 
 use callgrind::{Counted, each};
 
@@ -125,6 +125,7 @@ fn decisions_of(services: u32, decisions: u64) {
         query: None,
         headers: &headers,
         client: [192, 0, 2, 1].into(),
+        claims: BearerClaims::AS_THEY_STAND,
     };
     for _ in 0..decisions {
         black_box(decide(black_box(&table), black_box(&request), 7, |_| true).is_ok());

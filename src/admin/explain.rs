@@ -17,11 +17,14 @@ use crate::message::known_headers::HOST;
 use crate::problem::Mismatch;
 use crate::table::effective::shares;
 use crate::table::spec::Condition;
-use crate::table::{Availability, Candidate, Cause, Decision, RequestView, RouteError, Service, Takeover, decide};
+use crate::table::{
+    Availability, BearerClaims, Candidate, Cause, Decision, RequestView, RouteError, Service, Takeover, decide,
+};
 
 use super::AdminApi;
 use super::call::ApiCall;
 use super::change_response::Tagged;
+use super::jwt_view::JudgedToken;
 use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
 use super::view::{key_source, percent};
@@ -72,6 +75,9 @@ pub(crate) struct Explanation {
     /// The segments that the rules of the service name, and whether each holds.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     segments: BTreeMap<String, bool>,
+    /// What became of the request's token, where a rule or the key looks at tokens: whether it is verified, good or
+    /// not.
+    token: Option<String>,
     /// Why the request would be refused.
     refused: Option<&'static str>,
     /// All of it in a sentence.
@@ -109,7 +115,9 @@ pub(crate) async fn post(
         let refused = Explanation { refused: Some("bad_target"), why: why.to_owned(), ..Explanation::default() };
         return Ok(Tagged(table.revision, Explanation { revision: table.revision, ..refused }));
     };
-    let view = RequestView { path: &path, ..asked.view() };
+    let service = table.find(&asked.host, &path).map(|index| table.service(index));
+    let token = JudgedToken::of(admin.exporter.sources().jwt.as_deref(), service, &asked.headers);
+    let view = RequestView { path: &path, claims: token.claims(), ..asked.view() };
     let explanation = match decide(&table, &view, 0, |version| availability(version, now_ms)) {
         Ok(decision) => explain(&decision, now_ms),
         Err(RouteError::NoService) => Explanation {
@@ -119,8 +127,8 @@ pub(crate) async fn post(
         },
         Err(RouteError::NoVersion { service, assigned, .. }) => unavailable(service, assigned, now_ms),
     };
-    let service = table.find(view.host, view.path).map(|index| table.service(index));
     let Matched { attributes, segments } = service.map(|service| Matched::of(service, &view)).unwrap_or_default();
+    let explanation = explanation.with_token(token.said);
     let explanation = Explanation { revision: table.revision, attributes, segments, ..explanation };
     Ok(Tagged(table.revision, explanation))
 }
@@ -232,6 +240,11 @@ fn by_chance(service: &Service, now_ms: u64, known: Explanation) -> Explanation 
 }
 
 impl Explanation {
+    fn with_token(self, token: Option<String>) -> Self {
+        let why = token.as_ref().map_or(String::new(), |said| format!("; its token is {said}"));
+        Self { why: self.why + &why, token, ..self }
+    }
+
     fn with_key(self, key_from: String) -> Self {
         Self { key_from: Some(key_from), ..self }
     }
@@ -288,6 +301,7 @@ impl Asked {
             query: self.query.as_deref().map(str::as_bytes),
             headers: &self.headers,
             client: self.client,
+            claims: BearerClaims::AS_THEY_STAND,
         }
     }
 }

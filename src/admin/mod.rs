@@ -22,6 +22,7 @@ pub(crate) mod guard;
 pub(crate) mod hold;
 pub(crate) mod hold_body;
 pub(crate) mod json;
+pub(crate) mod jwt_view;
 pub(crate) mod listen;
 mod logins;
 pub(crate) mod openapi;

@@ -16,6 +16,7 @@ use super::AdminApi;
 use super::call::NoParameters;
 use super::change_response::Tagged;
 use super::hold::HoldView;
+use super::jwt_view::JwtView;
 use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
 use super::revisions::timestamp;
@@ -51,6 +52,8 @@ pub(crate) struct Status {
     holds: Vec<HoldView>,
     /// TLS: listeners, the admin API and versions that speak it.
     tls: Vec<TlsView>,
+    /// The tokens of users.
+    jwt: JwtView,
     /// The tokens of the admin API.
     tokens: TokensView,
     /// The logs.
@@ -153,6 +156,7 @@ pub(crate) async fn get(State(admin): State<Arc<AdminApi>>, _: NoParameters) -> 
         config: ConfigView::of(&sources.config.borrow()),
         holds: HoldView::all(&admin),
         tls: tls_view::all(&sources.tls),
+        jwt: JwtView::of(sources, &table),
         tokens: TokensView { good: problems.is_empty(), problems, warnings },
         logs: LogsView::of(&sources.logs, totals.log_dropped),
         parts: sources.supervisor.views().into_iter().map(PartView::of).collect(),

@@ -1,19 +1,22 @@
-//! Certificates, keys and the admin API's tokens, read again when their files change, or on SIGHUP.
+//! Certificates, keys, the admin API's tokens and the keys of users' tokens, read again when their files change, or on
+//! SIGHUP.
 //!
 //! As with the config file, the ways to them are watched and walked anew at each look (Kubernetes swaps `..data`,
 //! certbot swaps `live/site/fullchain.pem`), a file that is being written is waited for (half a token is a token), and
 //! network file systems do not tell that they changed, so there is a look now and then without being told, too.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::tls::tls_registry::{ReloadNews, TlsRegistry};
 
+use super::token_verifier::{self, now_ms};
 use crate::admin::Access;
 use crate::files::reload::{Look, Source, Taken};
 use crate::files::settle::GLANCE_INTERVAL;
+use crate::jwt::{JwtVerifier, KeysNews};
 use crate::problem::few;
 
 /// Time between two glances where the kernel tells of changes, for network file systems: there may be a thousand files.
@@ -23,6 +26,7 @@ const GLANCE_TOLD_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) struct MaterialSource {
     tls: Arc<TlsRegistry>,
     access: Arc<Access>,
+    jwt: Option<Arc<JwtVerifier>>,
 }
 
 impl fmt::Debug for MaterialSource {
@@ -38,13 +42,14 @@ pub(crate) struct MaterialFound {
     /// Keys that others can read by now, with their places.
     exposed: Vec<(String, String)>,
     tokens: Option<Result<Vec<String>, Vec<String>>>,
+    token_keys: Option<KeysNews>,
 }
 
 impl MaterialSource {
     /// Those of these.
     #[must_use]
-    pub(crate) fn new(tls: Arc<TlsRegistry>, access: Arc<Access>) -> Self {
-        Self { tls, access }
+    pub(crate) fn new(tls: &Arc<TlsRegistry>, access: &Arc<Access>, jwt: Option<&Arc<JwtVerifier>>) -> Self {
+        Self { tls: Arc::clone(tls), access: Arc::clone(access), jwt: jwt.map(Arc::clone) }
     }
 }
 
@@ -56,6 +61,7 @@ impl Source for MaterialSource {
     fn files(&self) -> Vec<PathBuf> {
         let mut files = self.tls.files();
         files.extend(self.access.tokens().files().cloned());
+        files.extend(self.jwt.as_ref().and_then(|jwt| jwt.file()).map(Path::to_owned));
         files.sort_unstable();
         files.dedup();
         files
@@ -67,10 +73,11 @@ impl Source for MaterialSource {
     }
 
     fn reader(&self) -> impl FnOnce() -> MaterialFound + Send + 'static {
-        let (tls, access) = (Arc::clone(&self.tls), Arc::clone(&self.access));
+        let (tls, access, jwt) = (Arc::clone(&self.tls), Arc::clone(&self.access), self.jwt.clone());
         move || {
             let (news, tokens) = (tls.reload(), access.tokens().reload());
-            MaterialFound { news, exposed: tls.look_at_keys(), tokens }
+            let token_keys = jwt.and_then(|jwt| jwt.reload(now_ms()));
+            MaterialFound { news, exposed: tls.look_at_keys(), tokens, token_keys }
         }
     }
 
@@ -78,6 +85,7 @@ impl Source for MaterialSource {
         found.news.iter().for_each(tell);
         found.exposed.iter().for_each(|(place, warning)| tracing::warn!(%place, "{warning}"));
         found.tokens.iter().for_each(tell_tokens);
+        found.token_keys.iter().for_each(token_verifier::tell);
         Taken::BELIEVED
     }
 }

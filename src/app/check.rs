@@ -13,8 +13,9 @@ use super::settings;
 use crate::admin::examine_tokens;
 use crate::admin::upgrade_calls::CheckFinding;
 use crate::config::{self, AdminAddress, Config, ConfigFiles, ConfigKey, Remark, TlsFiles};
+use crate::jwt;
 use crate::outbound::secret::Secret;
-use crate::problem::{PROBLEMS_MAX, Problem, Problems, more_problems};
+use crate::problem::{PROBLEMS_MAX, Problem, Problems, chain, more_problems};
 use crate::tls::{Certificate, Clients, Examined, KeyPair, Load, ServerSettings, TlsPart};
 
 /// What there is to say of a config.
@@ -92,6 +93,11 @@ pub(crate) fn reloaded(text: &str, base: &Path, running: &Config, clients: &Clie
         admin || running.state.path == file || running.access_log.path.as_deref() == Some(file)
     };
     files.made.retain(|(_, file)| !made(file));
+    let verifies = |file: &Path| {
+        let keys = running.jwt.as_ref().map(|jwt| &jwt.keys);
+        matches!(keys, Some(config::JwtKeys::File(running)) if running == file)
+    };
+    files.token_keys.retain(|(_, file)| !verifies(file));
     let signs = |file: &Path| running.releases.notify.iter().any(|notify| notify.secret_file.as_deref() == Some(file));
     files.secrets.retain(|(_, file)| !signs(file));
     let found = FileFindings::of(&files);
@@ -144,6 +150,8 @@ impl FileFindings {
         }
         found.tokens(&files.tokens);
         found.secrets(&files.secrets);
+        found.token_keys(&files.token_keys);
+        found.warnings.extend(files.remarks.iter().cloned());
         found.folders(&files.made);
         found
     }
@@ -189,6 +197,15 @@ impl FileFindings {
             match Secret::read(file) {
                 Ok(secret) => self.warnings.extend(secret.warning.map(|text| key.remark(text))),
                 Err(fault) => self.problems.push(key.remark(fault.to_string())),
+            }
+        }
+    }
+
+    fn token_keys(&mut self, keys: &[(ConfigKey, PathBuf)]) {
+        for (key, file) in keys {
+            match jwt::read_keys(file) {
+                Ok(set) => self.warnings.extend(set.remarks.into_iter().map(|text| key.remark(text))),
+                Err(fault) => self.problems.push(key.remark(chain(&fault))),
             }
         }
     }

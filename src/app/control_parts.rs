@@ -22,6 +22,7 @@ use crate::endpoints::{self, EndpointDeps};
 use crate::files::reload::Reloader;
 use crate::metrics::Exporter;
 use crate::metrics::recent_rates::RecentRates;
+use crate::outbound::jwks::JwksFetcher;
 use crate::outbound::notify::Dispatcher;
 use crate::release::controller::RolloutController;
 use crate::supervise::{Kind, Supervisor};
@@ -35,6 +36,7 @@ pub(crate) struct ControlParts {
     pub(crate) watch: Option<Reloader<ConfigSource>>,
     pub(crate) log_file: Option<LogRotation>,
     pub(crate) certificate_reloader: Reloader<MaterialSource>,
+    pub(crate) key_fetcher: Option<JwksFetcher>,
     pub(crate) live: Arc<RecentRates>,
     pub(crate) published: Published,
     pub(crate) resolver: Resolver,
@@ -79,6 +81,9 @@ impl ControlParts {
                 certificate_reloader.run(hangup, stopped(stop)).await;
             },
         );
+        if let Some(fetcher) = self.key_fetcher {
+            tasks.keep("token keys", Kind::Waiting, fetcher, async |fetcher, stop| fetcher.run(stopped(stop)).await);
+        }
         tasks.keep("rates", Kind::Steady, (self.live, Arc::clone(&published)), async |(live, published), stop| {
             live.run(Arc::clone(published), stopped(stop)).await;
         });

@@ -19,6 +19,7 @@ use super::inherited::{ADMIN, Inherited};
 use super::log_file::LogRotation;
 use super::sighup::SighupStreams;
 use super::tls_material::MaterialError;
+use super::token_verifier::TokenVerifier;
 use super::{ConfigFile, RunError, StartError, check, settings, tls_material};
 use crate::admin::Address;
 use crate::admin::upgrade_calls::Upgrades;
@@ -94,6 +95,7 @@ pub(crate) struct ControlPlane {
     /// The admin API's TLS.
     pub(crate) admin_tls: Option<Arc<ServerTls>>,
     pub(crate) tls: Arc<TlsRegistry>,
+    pub(crate) token_verifier: Option<TokenVerifier>,
     pub(crate) handle: Handle,
     pub(crate) published: Published,
     pub(crate) reclaimer: TableReclaimer,
@@ -127,17 +129,16 @@ impl ControlPlane {
         let (file, log_file, sighup) = (self.file, self.log_file, self.sighup);
         let BoundAdmin { runtime, listener, access, .. } = admin;
         let (facts, config_facts) = watch::channel(ConfigFacts::good(file.as_ref().map(|file| file.path.clone())));
-        let resolver =
-            Resolver { published: Arc::clone(&published), handle: handle.clone(), server: self.config.proxy.resolver };
+        let resolver = resolver(&published, &handle, &self.config);
         let (targets, notified) = watch::channel(self.config.releases.notify.clone());
         let (releases, known) = watch::channel(Arc::new(ReleaseSettings::of(&self.config)));
         let (told, clients) = (ConfigChannels { facts, releases }, Arc::clone(&tls.clients));
         let watch = file.map(|file| watch_config(file, self.config, &resolver, clients, told));
         let (reloads, clients) = (config_facts.clone(), Arc::clone(&tls.clients));
-        let certificate_reloader = Reloader::new(MaterialSource::new(Arc::clone(&tls), Arc::clone(&access)));
+        let (jwt, fetcher) = self.token_verifier.map(|tokens| (tokens.verifier, tokens.fetcher)).unzip();
+        let certificate_reloader = Reloader::new(MaterialSource::new(&tls, &access, jwt.as_ref()));
         let files = watch.as_ref().map(Reloader::files).into_iter().chain([certificate_reloader.files()]).collect();
-        let live = Arc::new(RecentRates::default());
-        let webhook_client = WebhookClient::default();
+        let (live, webhook_client) = (Arc::new(RecentRates::default()), WebhookClient::default());
         let (notifier, dispatcher) = notifier(notified, webhook_client.clone(), StdRng::from_rng(&mut rand::rng()));
         let (controller, ControllerEnds { rollouts, gauges, briefs }) = RolloutController::new(Deps {
             handle: handle.clone(),
@@ -152,7 +153,7 @@ impl ControlPlane {
             known,
             targets,
         });
-        let sources = Sources {
+        let exporter = exporter(Sources {
             published: Arc::clone(&published),
             registry,
             rollouts: gauges,
@@ -160,10 +161,10 @@ impl ControlPlane {
             config: config_facts,
             store_problem: self.store_problem,
             tls,
+            jwt,
             logs: self.logs,
             supervisor: self.supervisor.clone(),
-        };
-        let exporter = exporter(sources)?;
+        })?;
         let (upkeep, rates) = (Arc::clone(&exporter), Arc::clone(&live));
         let admin = Arc::new(AdminApi { handle, holds, exporter, live, access, ready, upgrades, rollouts, briefs });
         let parts = ControlParts {
@@ -173,6 +174,7 @@ impl ControlPlane {
             watch,
             log_file,
             certificate_reloader,
+            key_fetcher: fetcher.flatten(),
             live: rates,
             published,
             resolver,
@@ -189,6 +191,10 @@ impl ControlPlane {
         };
         Ok((turn(runtime, parts, stop, self.thread), files))
     }
+}
+
+fn resolver(published: &Published, handle: &Handle, config: &Config) -> Resolver {
+    Resolver { published: Arc::clone(published), handle: handle.clone(), server: config.proxy.resolver }
 }
 
 /// What the thread does: it runs the parts until the process stops.

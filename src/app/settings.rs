@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::descriptors;
 use crate::admin;
 use crate::config::{self, Config};
+use crate::jwt::JwtVerifier;
 use crate::proxy::accept::connection_limit::ConnectionLimit;
 use crate::proxy::accept::global_limit::GlobalConnectionLimit;
 use crate::proxy::accept::listener_policy::ListenerPolicy;
@@ -29,6 +30,8 @@ pub(crate) struct CommonParts {
     pub budget: Arc<Budget>,
     /// What TLS with endpoints comes to.
     pub tls: Arc<Clients>,
+    /// What verifies tokens, if they are verified.
+    pub jwt: Option<Arc<JwtVerifier>>,
     /// Where requests are logged, if they are.
     pub log: Option<LogSender>,
     /// When the clock of the process began.
@@ -39,7 +42,7 @@ pub(crate) struct CommonParts {
 
 /// The settings of every worker.
 pub(crate) fn worker(config: &Config, parts: CommonParts) -> WorkerSettings {
-    let CommonParts { connection_limit, budget, tls, log, clock_start, workers } = parts;
+    let CommonParts { connection_limit, budget, tls, jwt, log, clock_start, workers } = parts;
     let proxy = &config.proxy;
     let share = u32::try_from(config::IN_FLIGHT_DEFAULT.div_ceil(workers)).unwrap_or(u32::MAX);
     let capacity = proxy.requests_in_flight_max.map_or(ConcurrencyLimit::Worker(share), ConcurrencyLimit::of_process);
@@ -62,6 +65,7 @@ pub(crate) fn worker(config: &Config, parts: CommonParts) -> WorkerSettings {
         concurrency: capacity,
         queues: Arc::default(),
         tls,
+        jwt,
         log,
         park_after: PARK_AFTER,
         clock_start,
@@ -122,6 +126,7 @@ pub(crate) fn needs_restart(running: &Config, other: &Config) -> Vec<String> {
         ("admin", running.admin != other.admin),
         ("state", running.state != other.state),
         ("proxy", running.proxy != other.proxy),
+        ("jwt", running.jwt != other.jwt),
         ("access_log", running.access_log != other.access_log),
     ];
     sections.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()

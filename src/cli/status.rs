@@ -57,6 +57,12 @@ fn status_text(status: &Value) -> String {
     for warning in list(&status["tokens"], "warnings").filter_map(Value::as_str) {
         text.push_str(&format!("{}: {warning}\n", toned("token", TextTone::Warn)));
     }
+    for problem in list(&status["jwt"], "problems").filter_map(Value::as_str) {
+        text.push_str(&format!("{}: {problem}\n", toned("new keys of tokens are not in use", TextTone::Bad)));
+    }
+    for warning in list(&status["jwt"], "warnings").filter_map(Value::as_str) {
+        text.push_str(&format!("{}: {warning}\n", toned("jwt", TextTone::Warn)));
+    }
     for key in list(&status["config"], "needs_restart").filter_map(Value::as_str) {
         text.push_str(&format!("{}: {key}\n", toned("changed in the file, needs a restart", TextTone::Warn)));
     }

@@ -21,6 +21,10 @@ pub struct ConfigFiles {
     pub clients: Vec<TlsFiles<Arc<ClientSettings>>>,
     /// The admin API's tokens, each with the key of its file.
     pub tokens: Vec<(ConfigKey, AdminToken)>,
+    /// The keys that tokens of users are verified by.
+    pub token_keys: Vec<(ConfigKey, PathBuf)>,
+    /// What the text alone has its owner know.
+    pub remarks: Vec<Remark>,
     /// The secrets that notifications are signed with.
     pub secrets: Vec<(ConfigKey, PathBuf)>,
     /// What the process makes itself, if it is not there: it takes a folder.

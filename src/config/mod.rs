@@ -42,6 +42,7 @@ pub use self::process::admin::{AdminAddress, AdminConfig, CertificateClient};
 pub use self::process::admin_token::{AdminRole, AdminToken};
 pub use self::process::proxy::ProxyConfig;
 pub use self::process::state::StateConfig;
+pub use self::process::token_keys::{JwtConfig, JwtKeys};
 use self::reader::report::ErrorGuaranteed;
 pub use self::reader::units::{duration, size};
 pub(crate) use self::release::overrides::IN_THE_FILE;
@@ -68,6 +69,8 @@ pub struct Config {
     pub state: StateConfig,
     /// Workers, upstream connections and limits.
     pub proxy: ProxyConfig,
+    /// How tokens of users are verified, if they are.
+    pub jwt: Option<JwtConfig>,
     /// What is written about each request.
     pub access_log: AccessLog,
     /// What users address, at least one, in order of their names.
@@ -110,6 +113,7 @@ struct RawConfig {
     proxy: process::proxy::RawProxy,
     access_log: process::access_log::RawAccessLog,
     attributes: BTreeMap<String, reader::list::Texts>,
+    jwt: Option<process::token_keys::RawJwt>,
     segments: BTreeMap<String, service::condition::RawCondition>,
     services: BTreeMap<String, IgnoredAny>,
     groups: BTreeMap<String, release::group::RawGroup>,
@@ -138,6 +142,7 @@ impl RawConfig {
         let admin = self.admin.build(&at.key("admin"), build);
         let state = self.state.build(&at.key("state"), build);
         let proxy = self.proxy.build(&at.key("proxy"), &mut build.report);
+        let jwt = self.jwt.as_ref().map(|raw| raw.build(&at.key("jwt"), build)).transpose();
         let access_log = self.access_log.build(&at.key("access_log"), build);
         build.attributes = service::attribute::build_all(&self.attributes, &at.key("attributes"), &mut build.report);
         let segments = service::segment::build_all(&self.segments, &at.key("segments"), build);
@@ -153,12 +158,15 @@ impl RawConfig {
         segments.check()?;
         let (listeners, admin) = (listeners?, admin?);
         let (proxy, services) = (proxy?, services?);
+        if self.jwt.is_none() {
+            process::token_keys::remark_unverified(&services, &at.key("services"), &mut build.report);
+        }
         limits::check_services(&services, proxy.requests_in_flight_max, &at.key("services"), &mut build.report)?;
         let releases = releases?;
         release::contradictions::check_timeouts(&services, &releases, &mut build.report)?;
         let rollout_sections = RolloutSections::of(input, &releases, build.base);
-        let (state, access_log) = (state?, access_log?);
-        Ok(Config { listeners, admin, state, proxy, access_log, services, releases, rollout_sections })
+        let (state, access_log, jwt) = (state?, access_log?, jwt?);
+        Ok(Config { listeners, admin, state, proxy, jwt, access_log, services, releases, rollout_sections })
     }
 }
 

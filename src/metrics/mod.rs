@@ -20,6 +20,7 @@ use metrics_util::MetricKindMask;
 use tokio::sync::watch;
 
 use crate::control::clock::Clock;
+use crate::jwt::JwtVerifier;
 use crate::log::Losses;
 use crate::stats::Registry;
 use crate::supervise::Supervisor;
@@ -52,6 +53,8 @@ pub struct Sources {
     pub store_problem: watch::Receiver<Option<String>>,
     /// Certificates.
     pub tls: Arc<TlsRegistry>,
+    /// What verifies tokens, if they are verified.
+    pub jwt: Option<Arc<JwtVerifier>>,
     /// Rollouts under way.
     pub rollouts: watch::Receiver<Vec<RolloutGauge>>,
     /// What was lost of the logs.
@@ -164,6 +167,9 @@ impl Exporter {
             series::update_logs(&self.sources.logs, &self.sources.registry.worker_totals());
             series::update_admin(self.sources.registry.admin());
             series::update_tls(&self.sources.tls.facts());
+            if let Some(jwt) = &self.sources.jwt {
+                series::update_tokens(&jwt.facts(), &self.sources.registry.worker_totals());
+            }
             rollout_gauges::update(&self.sources.rollouts.borrow());
             #[expect(clippy::cast_precision_loss, reason = "nobody makes 2^52 revisions")]
             gauge!(names::REVISION).set(table.revision as f64);
@@ -174,6 +180,14 @@ impl Exporter {
             self.process.collect();
         });
     }
+}
+
+/// Tokens of users.
+fn describe_tokens() {
+    describe_counter!(names::TOKENS, "Tokens that a key or a rule looked at, by what became of them.");
+    describe_gauge!(names::TOKEN_KEYS, "Keys that tokens are verified by.");
+    describe_gauge!(names::TOKEN_KEYS_GOOD, "Whether the last read or fetch of the keys of tokens was good.");
+    describe_counter!(names::TOKEN_KEYS_FAILURES, "Times that the keys of tokens could not be had, or were refused.");
 }
 
 /// What rollouts wait for.
@@ -217,6 +231,7 @@ fn describe() {
     describe_counter!(names::OWN_LOG_DROPPED, "Lines of the process's own log that were lost, for the same reasons.");
     describe_counter!(names::TLS_HANDSHAKES, "TLS handshakes of clients, full ones and resumed sessions.");
     describe_waits();
+    describe_tokens();
     describe_gauge!(names::ROLLOUT_PHASE, "Whether a service's rollout is in a phase; gone a minute after its end.");
     describe_gauge!(names::ROLLOUT_WAITING, "Whether a service's rollout waits for somebody, by what they have to do.");
     describe_gauge!(

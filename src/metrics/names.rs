@@ -77,6 +77,14 @@ pub(crate) const JUDGE_FINDING: &str = "pointsman_judge_finding";
 pub(crate) const TLS_GOOD: &str = "pointsman_tls_last_reload_successful";
 /// When a certificate ends.
 pub(crate) const CERTIFICATE_EXPIRY: &str = "pointsman_certificate_expiry_timestamp_seconds";
+/// Tokens that a key or a rule looked at, by what became of them.
+pub(crate) const TOKENS: &str = "pointsman_tokens_total";
+/// Keys that tokens are verified by.
+pub(crate) const TOKEN_KEYS: &str = "pointsman_token_keys";
+/// Whether the last read or fetch of these keys was good.
+pub(crate) const TOKEN_KEYS_GOOD: &str = "pointsman_token_keys_last_reload_successful";
+/// Times that these keys could not be had, or were refused.
+pub(crate) const TOKEN_KEYS_FAILURES: &str = "pointsman_token_keys_failures_total";
 /// Build information, always 1.
 pub(crate) const BUILD_INFO: &str = "pointsman_build_info";
 

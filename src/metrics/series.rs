@@ -7,9 +7,10 @@ use std::sync::Arc;
 use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
 
 use super::Logs;
+use crate::jwt::KeysFacts;
 use crate::stats::latency_histogram::bucket_middle;
 use crate::stats::{
-    AdminStats, CodeClass, FirstAttempt, RejectReason, Retry, TlsHandshake, UpstreamFailure, VersionTotals,
+    AdminStats, CodeClass, FirstAttempt, JwtOutcome, RejectReason, Retry, TlsHandshake, UpstreamFailure, VersionTotals,
     WorkerTotals,
 };
 use crate::supervise::{PartFacts, PartState};
@@ -125,6 +126,16 @@ pub(crate) fn update_admin(stats: &AdminStats) {
     for (reason, count) in stats.refusals() {
         counter!(names::ADMIN_REFUSALS, "reason" => reason.word()).absolute(count);
     }
+}
+
+/// Sets what became of tokens, and how their keys are. Inside the local recorder.
+pub(crate) fn update_tokens(facts: &KeysFacts, totals: &WorkerTotals) {
+    for (outcome, count) in JwtOutcome::ALL.iter().zip(totals.tokens) {
+        counter!(names::TOKENS, "outcome" => outcome.word()).absolute(count);
+    }
+    gauge!(names::TOKEN_KEYS).set(float(facts.keys.len() as u64));
+    gauge!(names::TOKEN_KEYS_GOOD).set(if facts.problem.is_none() { 1.0 } else { 0.0 });
+    counter!(names::TOKEN_KEYS_FAILURES).absolute(facts.failures);
 }
 
 /// Sets what is known of certificates. Inside the local recorder.

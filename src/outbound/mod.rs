@@ -2,7 +2,8 @@
 //!
 //! [`client`] sends one request, that of the command line too. [`webhook`] posts JSON ([signed](sign) with a
 //! [`secret`]), [`notify`] tells people what rollouts do, [`hook`] runs the commands of a rolling release,
-//! [`smoke`] tries a candidate before users do, and [`prometheus`] asks a metrics server for a number.
+//! [`smoke`] tries a candidate before users do, [`prometheus`] asks a metrics server for a number,
+//! and [`jwks`] fetches the keys of tokens.
 //! [`url_target`] is what a URL of the config comes to, and [`excerpt`] keeps what others say short enough for a log
 //! line. Each ends within a time that its caller knows.
 
@@ -11,6 +12,7 @@ pub(crate) mod excerpt;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub(crate) mod hook;
+pub(crate) mod jwks;
 pub(crate) mod notify;
 pub(crate) mod prometheus;
 pub(crate) mod secret;

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
@@ -23,6 +23,7 @@ use super::limits::worker_holds::WorkerHolds;
 use super::request::header_edits::EditSettings;
 use super::streams::long_lived::{LongLivedStreams, StreamGuard, StreamKind, StreamOrigin};
 use crate::http1::HeadLimits;
+use crate::jwt::{GoodToken, JwtVerifier, TokenCache};
 use crate::stats::{Registry, ServiceStats, WorkerStats};
 use crate::table::{Service, Table, Version};
 use crate::tls::Clients;
@@ -58,6 +59,8 @@ pub(crate) struct WorkerSettings {
     pub concurrency: ConcurrencyLimit,
     /// The queues of the services that have one.
     pub queues: Arc<WaitQueues>,
+    /// What verifies tokens, if they are verified.
+    pub jwt: Option<Arc<JwtVerifier>>,
     /// Where finished requests are logged, if they are.
     pub log: Option<LogSender>,
     /// How long an idle connection keeps its buffers.
@@ -102,6 +105,8 @@ pub(crate) struct Worker {
     /// The revision that was last told to an upstream.
     revision: RefCell<(u64, HeaderValue)>,
     random: RefCell<StdRng>,
+    /// The tokens that were good a moment ago. On the heap: most workers have none.
+    tokens: RefCell<Box<TokenCache>>,
     queues: RefCell<HashMap<u32, Arc<WaitQueue>>>,
     live: Cell<u32>,
     retrying: Cell<u32>,
@@ -135,6 +140,7 @@ impl Worker {
             view: RefCell::new(View { cache, snapshot }),
             revision: RefCell::new((0, HeaderValue::from(0))),
             random: RefCell::new(StdRng::from_rng(&mut rand::rng())),
+            tokens: RefCell::default(),
             queues: RefCell::default(),
             live: Cell::new(0),
             retrying: Cell::new(0),
@@ -174,6 +180,15 @@ impl Worker {
     #[must_use]
     pub(crate) fn draws(&self, ratio: f64) -> bool {
         ratio >= 1.0 || self.random.borrow_mut().random::<f64>() < ratio
+    }
+
+    /// A token that is good, with what became of it counted; `None` also where nothing verifies it.
+    #[must_use]
+    pub(crate) fn verified(&self, token: &[u8]) -> Option<Rc<GoodToken>> {
+        let verifier = self.settings.jwt.as_ref()?;
+        let (outcome, good) = verifier.judge(token, &mut self.tokens.borrow_mut(), unix_seconds());
+        self.stats.judged_token(outcome);
+        good
     }
 
     /// Milliseconds on the process's clock.
@@ -272,6 +287,11 @@ impl Worker {
         }
         room
     }
+}
+
+/// What the issuers of tokens count in. Where the clock stands before 1970 no token is good that has begun.
+fn unix_seconds() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
 
 /// A request in progress.

@@ -32,6 +32,7 @@ pub(crate) mod route_name;
 pub(crate) mod route_stats;
 pub(crate) mod shortage;
 pub(crate) mod slot_set;
+pub(crate) mod token_payload;
 pub(crate) mod unhealthy_counters;
 pub(crate) mod user_sets;
 pub(crate) mod usual_responses;

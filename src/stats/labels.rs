@@ -54,6 +54,36 @@ impl CodeClass {
 }
 
 words! {
+    /// What became of a token that a rule or a key looks at, where tokens are verified.
+    JwtOutcome {
+        /// Its signature and its claims are good.
+        Verified = "verified",
+        /// It was verified before, and is good still.
+        Known = "known",
+        /// It, or its payload, is too large.
+        TooLarge = "too_large",
+        /// It is no signed JWT.
+        Malformed = "malformed",
+        /// Its algorithm is not allowed.
+        BadAlgorithm = "bad_algorithm",
+        /// No key of its id and algorithm is known.
+        UnknownKey = "unknown_key",
+        /// It has no end.
+        NoExpiry = "no_expiry",
+        /// Its time is over.
+        Expired = "expired",
+        /// Its time has not come.
+        NotYetValid = "not_yet_valid",
+        /// It is from another issuer.
+        WrongIssuer = "wrong_issuer",
+        /// It is for others.
+        WrongAudience = "wrong_audience",
+        /// Its signature is not the key's.
+        BadSignature = "bad_signature",
+    }
+}
+
+words! {
     /// How an attempt failed by the upstream's fault.
     UpstreamFailure {
         /// No connection in time, or refused.

@@ -17,7 +17,9 @@ pub(crate) mod worker_counters;
 
 pub(crate) use admin::AdminStats;
 pub(crate) use endpoint_counters::EndpointStats;
-pub(crate) use labels::{AdminRefused, CodeClass, FirstAttempt, RejectReason, Retry, TlsHandshake, UpstreamFailure};
+pub(crate) use labels::{
+    AdminRefused, CodeClass, FirstAttempt, JwtOutcome, RejectReason, Retry, TlsHandshake, UpstreamFailure,
+};
 pub(crate) use registry::Registry;
 pub(crate) use service_counters::ServiceStats;
 pub(crate) use version_counters::{VersionCell, VersionStats, VersionTotals};

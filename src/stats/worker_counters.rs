@@ -1,6 +1,6 @@
 //! The counters of a worker that belong to no version.
 
-use super::labels::{RejectReason, TlsHandshake};
+use super::labels::{JwtOutcome, RejectReason, TlsHandshake};
 use crate::shared::count::Count;
 
 /// One worker's own counters.
@@ -14,6 +14,7 @@ pub struct WorkerStats {
     accept_pauses: Count,
     log_dropped: Count,
     handshakes: [Count; TlsHandshake::ALL.len()],
+    tokens: [Count; JwtOutcome::ALL.len()],
 }
 
 /// By hand, because the library's own for arrays ends at 32 elements.
@@ -27,6 +28,7 @@ impl Default for WorkerStats {
             accept_pauses: Count::default(),
             log_dropped: Count::default(),
             handshakes: std::array::from_fn(|_| Count::default()),
+            tokens: std::array::from_fn(|_| Count::default()),
         }
     }
 }
@@ -79,6 +81,11 @@ impl WorkerStats {
         self.handshakes[kind as usize].add(1);
     }
 
+    /// Counts a token of a user.
+    pub fn judged_token(&self, outcome: JwtOutcome) {
+        self.tokens[outcome as usize].add(1);
+    }
+
     /// Counts a line of the access log that found no room.
     pub fn log_dropped(&self) {
         self.log_dropped.add(1);
@@ -95,6 +102,9 @@ impl WorkerStats {
         totals.accept_pauses += self.accept_pauses.value();
         totals.log_dropped += self.log_dropped.value();
         for (total, count) in totals.handshakes.iter_mut().zip(&self.handshakes) {
+            *total += count.value();
+        }
+        for (total, count) in totals.tokens.iter_mut().zip(&self.tokens) {
             *total += count.value();
         }
     }
@@ -117,6 +127,8 @@ pub struct WorkerTotals {
     pub log_dropped: u64,
     /// TLS handshakes, in the order of [`TlsHandshake::ALL`].
     pub handshakes: [u64; TlsHandshake::ALL.len()],
+    /// Tokens of users, in the order of [`JwtOutcome::ALL`].
+    pub tokens: [u64; JwtOutcome::ALL.len()],
 }
 
 impl Default for WorkerTotals {
@@ -129,6 +141,7 @@ impl Default for WorkerTotals {
             accept_pauses: 0,
             log_dropped: 0,
             handshakes: [0; TlsHandshake::ALL.len()],
+            tokens: [0; JwtOutcome::ALL.len()],
         }
     }
 }

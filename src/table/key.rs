@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::jwt_claim::JwtClaim;
 use super::request::RequestView;
 use super::spec::KeySource;
+use crate::message::Headers;
 use crate::message::known_headers::AUTHORIZATION;
 
 /// The name of our own cookie.
@@ -96,14 +97,19 @@ impl std::fmt::Write for StackText {
     }
 }
 
-/// Finds the claim called `name` of the bearer token. The signature is not verified: see [`KeySource::Jwt`].
+/// The bearer token of a request (RFC 6750, 2.1).
+#[must_use]
+pub(crate) fn bearer_token(headers: &Headers) -> Option<&[u8]> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii_start())
+}
+
+/// Finds the claim called `name` of the bearer token, as far as that is to be believed.
 fn with_claim<R>(request: &RequestView<'_>, name: &str, then: impl FnOnce(&[u8]) -> R) -> Option<R> {
-    let value = request.headers.get(AUTHORIZATION)?;
-    let (scheme, token) = value.split_at_checked(7)?;
-    if !scheme.eq_ignore_ascii_case(b"bearer ") {
-        return None;
+    if let Some(payload) = request.claims.payload() {
+        return JwtClaim::find(payload, name).map(|claim| then(claim.as_bytes()));
     }
-    let payload = token.trim_ascii_start().split(|b| *b == b'.').nth(1)?;
+    let payload = bearer_token(request.headers)?.split(|b| *b == b'.').nth(1)?;
     let mut buffer = [0; JWT_PAYLOAD_BYTES_MAX];
     let len = URL_SAFE_NO_PAD.decode_slice(payload, &mut buffer).ok()?;
     JwtClaim::find(&buffer[..len], name).map(|claim| then(claim.as_bytes()))
@@ -114,7 +120,8 @@ mod tests {
     use http::{HeaderName, HeaderValue, Method};
 
     use super::*;
-    use crate::message::Headers;
+    use crate::shared::token_payload::TokenPayload;
+    use crate::table::BearerClaims;
     use crate::table::jwt_claim::CLAIM_BYTES_MAX;
 
     fn key_of(source: &KeySource, header: (&'static str, &str)) -> Option<String> {
@@ -127,6 +134,7 @@ mod tests {
             query: Some(b"uid=q-1&empty="),
             headers: &headers,
             client: "::ffff:10.0.0.9".parse().expect("an address"),
+            claims: BearerClaims::AS_THEY_STAND,
         };
         source.with_key(&request, |key| String::from_utf8_lossy(key).into_owned())
     }
@@ -174,6 +182,23 @@ mod tests {
         }
         let long = format!(r#"{{"sub":"{}"}}"#, "x".repeat(CLAIM_BYTES_MAX + 1));
         assert_eq!(claim_of(&long), None);
+    }
+
+    #[test]
+    fn what_was_verified_counts_instead_of_what_stands_in_the_request() {
+        let headers = Headers::from_iter([(
+            http::header::AUTHORIZATION,
+            bearer(r#"{"sub":"forged"}"#).parse().expect("a value"),
+        )]);
+        let good = TokenPayload::new(br#"{"sub":"good"}"#.to_vec());
+        let sub = |claims| {
+            let (method, client) = (&Method::GET, [192, 0, 2, 1].into());
+            let request = RequestView { method, host: "h", path: b"/", query: None, headers: &headers, client, claims };
+            KeySource::Jwt("sub".into()).with_key(&request, <[u8]>::to_vec)
+        };
+        assert_eq!(sub(BearerClaims::AS_THEY_STAND).as_deref(), Some(&b"forged"[..]));
+        assert_eq!(sub(BearerClaims::verified(&good)).as_deref(), Some(&b"good"[..]));
+        assert_eq!(sub(BearerClaims::NONE), None);
     }
 
     proptest::proptest! {

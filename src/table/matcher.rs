@@ -60,6 +60,7 @@ mod tests {
     use super::*;
     use crate::message::Headers;
     use crate::shared::name::Name;
+    use crate::table::BearerClaims;
     use crate::table::spec::{KeySource, Segment};
 
     fn holds(condition: &Condition) -> bool {
@@ -73,6 +74,7 @@ mod tests {
             query: Some(b"debug&user=ann"),
             headers: &headers,
             client: [10, 1, 2, 3].into(),
+            claims: BearerClaims::AS_THEY_STAND,
         };
         condition.holds(&request)
     }

@@ -3,9 +3,9 @@
 //! In reading order: [`spec`] is what a service is, [`weights`], [`slots`] and [`hash`] are the split, [`traffic`] is
 //! what changes while requests flow, [`host_addresses`] is what the names of endpoints stand for, [`router`] finds the
 //! service, [`matcher`] the rule, and [`key`] the user. A [`service`] is all of that for one service, and a
-//! [`Table`] is one immutable generation of all services. [`decide()`] puts them together;
-//! [`vary`] is what of that a cache has to know; [`availability`], [`effective`] and [`ejection`] say what becomes of requests whose endpoints cannot respond.
-//! [`fast`] only saves cache misses.
+//! [`Table`] is one immutable generation of all services. [`decide()`] puts them together; [`vary`] is what of that a
+//! cache has to know; [`availability`], [`effective`] and [`ejection`] say what becomes of requests whose endpoints
+//! cannot respond. [`fast`] only saves cache misses.
 //!
 //! A lock around one changing table would be simpler to write and would let a request see half of a change. So a table
 //! never changes: a request keeps the one that it began with.
@@ -47,7 +47,7 @@ pub(crate) use canary_pair::CanaryPair;
 pub(crate) use compile_error::CompileError;
 pub(crate) use decide::{Candidate, Cause, Decision, RouteError, decide, decide_at};
 pub(crate) use host_addresses::{Addresses, ResolveError};
-pub(crate) use request::RequestView;
+pub(crate) use request::{BearerClaims, RequestView};
 pub(crate) use service::{Endpoint, Service, Version};
 pub(crate) use slots::Slots;
 pub(crate) use spec::ServiceSpec;

@@ -6,6 +6,7 @@ use http::Method;
 
 use crate::message::Headers;
 use crate::message::known_headers::COOKIE;
+use crate::shared::token_payload::TokenPayload;
 
 /// A request as [`decide`](super::decide()) sees it: borrowed, already admitted (one valid host, origin-form path).
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,33 @@ pub struct RequestView<'a> {
     pub headers: &'a Headers,
     /// The client's address, by the rules for trusted proxies.
     pub client: IpAddr,
+    /// What is to be believed of its token.
+    pub claims: BearerClaims<'a>,
+}
+
+/// What is to be believed of a request's bearer token, which nothing here can verify.
+#[derive(Clone, Copy, Debug)]
+pub struct BearerClaims<'a>(Option<&'a TokenPayload>);
+
+static NO_CLAIMS: TokenPayload = TokenPayload::EMPTY;
+
+impl<'a> BearerClaims<'a> {
+    /// All that it says: there is nothing to verify it by.
+    pub const AS_THEY_STAND: Self = Self(None);
+
+    /// Nothing: there is no token, it is not good, or nothing of it is asked for.
+    pub const NONE: Self = Self(Some(&NO_CLAIMS));
+
+    /// The payload of a token that was verified.
+    #[must_use]
+    pub fn verified(payload: &'a TokenPayload) -> Self {
+        Self(Some(payload))
+    }
+
+    /// The only payload that counts; `None`: the one that stands in the request.
+    pub(super) fn payload(self) -> Option<&'a [u8]> {
+        self.0.map(TokenPayload::as_bytes)
+    }
 }
 
 impl<'a> RequestView<'a> {

@@ -38,6 +38,8 @@ pub struct Service {
     pub rules: Rules,
     /// Where requests are counted that a rollout is judged on, if there is one.
     pub canary: Option<CanaryPair>,
+    /// Whether its key or a rule looks at the bearer token.
+    pub(crate) reads_tokens: bool,
     /// The headers that decide which version a request gets, if caches are to be told of any.
     pub(crate) vary: Option<Box<Vary>>,
     /// First slot after each run and the owner's index, ascending.
@@ -102,6 +104,7 @@ impl Service {
         });
         let versions: Box<[_]> = versions.collect();
         Ok(Self {
+            reads_tokens: spec.reads_tokens(),
             vary: Vary::of(spec, &rules, versions.iter().map(|version| version.weight.slots() > 0)).map(Box::new),
             salt: Salt::new(&traffic.salt),
             runs: runs.collect::<Result<_, _>>()?,

@@ -50,6 +50,15 @@ pub struct ServiceSpec {
     pub policy: Policy,
 }
 
+impl ServiceSpec {
+    /// Whether its key or a rule looks at the bearer token.
+    #[must_use]
+    pub fn reads_tokens(&self) -> bool {
+        self.sticky.iter().any(|source| matches!(source, KeySource::Jwt(_)))
+            || self.rules.iter().any(|rule| rule.when.reads_tokens())
+    }
+}
+
 /// A version's definition.
 #[derive(Clone, Debug)]
 pub struct VersionSpec {
@@ -235,7 +244,8 @@ pub enum KeySource {
     Cookie(Box<str>),
     /// A query parameter, as it stands (not decoded).
     Query(Box<str>),
-    /// A claim of the bearer token. **The signature is not verified**: a user who forges it chooses a version, no more.
+    /// A claim of the bearer token. **Where no keys are configured its signature is not verified**: a user who forges
+    /// it chooses a version, no more.
     Jwt(Box<str>),
     /// The client's address.
     Ip,
@@ -273,6 +283,17 @@ pub struct Condition {
     pub segments: Vec<Arc<Segment>>,
     /// Attributes of the user.
     pub attributes: Vec<(Arc<Attribute>, Pattern)>,
+}
+
+impl Condition {
+    /// Whether it looks at the bearer token. Each part is named here, so that a new one cannot be forgotten.
+    #[must_use]
+    pub fn reads_tokens(&self) -> bool {
+        let Self { headers: _, cookies: _, query: _, attributes, methods: _, path: _, clients: _, segments } = self;
+        let mut sources = attributes.iter().flat_map(|(attribute, _)| &attribute.sources);
+        sources.any(|source| matches!(source, KeySource::Jwt(_)))
+            || segments.iter().any(|segment| segment.when.reads_tokens())
+    }
 }
 
 /// A named match that rules share.

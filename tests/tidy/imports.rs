@@ -7,26 +7,27 @@ use super::source::{Source, heads, holds, words};
 
 /// What each module may import. `proxy` and `upstream` meet `control` in `app` only; `cli` stands above `app`
 /// and is used by `main`, never from below.
-const MAY_IMPORT: [(&str, &[&str]); 25] = [
+const MAY_IMPORT: [(&str, &[&str]); 26] = [
     ("problem", &[]),
     ("supervise", &[]),
     ("log", &["supervise"]),
     ("shared", &["problem"]),
     ("stats", &["shared"]),
+    ("jwt", &["problem", "shared", "stats"]),
     ("tls", &[]),
     ("message", &[]),
     ("http1", &["message"]),
     ("http2", &[]),
     ("table", &["problem", "shared", "stats", "tls", "message"]),
     ("upstream", &["shared", "stats", "tls", "message", "http1", "http2", "table"]),
-    ("proxy", &["supervise", "log", "shared", "stats", "tls", "message", "http1", "http2", "table", "upstream"]),
+    ("proxy", &["supervise", "log", "shared", "stats", "jwt", "tls", "message", "http1", "http2", "table", "upstream"]),
     ("rollout", &["problem", "shared", "stats", "table"]),
-    ("config", &["problem", "shared", "stats", "tls", "table", "rollout"]),
+    ("config", &["problem", "shared", "stats", "jwt", "tls", "table", "rollout"]),
     ("files", &["problem", "table"]),
-    ("outbound", &["problem", "tls", "table", "rollout"]),
+    ("outbound", &["problem", "jwt", "tls", "table", "rollout"]),
     ("control", &["problem", "supervise", "shared", "stats", "files", "table", "rollout", "config"]),
     ("endpoints", &["problem", "shared", "stats", "tls", "table", "outbound", "control"]),
-    ("metrics", &["supervise", "log", "shared", "stats", "tls", "table", "rollout", "control"]),
+    ("metrics", &["supervise", "log", "shared", "stats", "jwt", "tls", "table", "rollout", "control"]),
     (
         "release",
         &[
@@ -50,6 +51,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
             "problem",
             "shared",
             "stats",
+            "jwt",
             "tls",
             "message",
             "table",
@@ -69,6 +71,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
             "problem",
             "shared",
             "stats",
+            "jwt",
             "tls",
             "table",
             "rollout",

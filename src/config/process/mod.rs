@@ -1,4 +1,4 @@
-//! The sections about the process itself: `[admin]`, `[access_log]`, `[state]`, `[proxy]` and `[notify]`.
+//! The sections about the process itself: `[admin]`, `[access_log]`, `[state]`, `[proxy]`, `[jwt]` and `[notify]`.
 
 pub(crate) mod access_log;
 pub(crate) mod admin;
@@ -6,3 +6,4 @@ pub(crate) mod admin_token;
 pub(crate) mod notify;
 pub(crate) mod proxy;
 pub(crate) mod state;
+pub(crate) mod token_keys;

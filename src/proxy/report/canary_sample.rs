@@ -220,7 +220,7 @@ mod tests {
     use crate::shared::canary_stats::{CanaryStats, CanaryTerms};
     use crate::stats::Registry;
     use crate::table::fixture::{first_traffic, shared, spec};
-    use crate::table::{Name, RequestView, Table, decide};
+    use crate::table::{BearerClaims, Name, RequestView, Table, decide};
 
     fn address(last: u8) -> SocketAddr {
         SocketAddr::from(([10, 0, 0, last], 80))
@@ -266,7 +266,15 @@ mod tests {
     fn asked(table: &Table, random: &mut StdRng) -> Option<Arm> {
         let (headers, client) = (Headers::default(), std::net::Ipv4Addr::LOCALHOST.into());
         let (method, host, path) = (&http::Method::GET, "shop.example", "/");
-        let request = RequestView { method, host, path: path.as_bytes(), query: None, headers: &headers, client };
+        let request = RequestView {
+            method,
+            host,
+            path: path.as_bytes(),
+            query: None,
+            headers: &headers,
+            client,
+            claims: BearerClaims::AS_THEY_STAND,
+        };
         let decision = decide(table, &request, random.random(), |version| version.usable(0)).unwrap();
         let sample = CanarySample::of_decision(&decision, &request, 0).unwrap();
         let picked = match decision.failed_over() {
@@ -341,7 +349,15 @@ mod tests {
                 let draw = Draw { assigned: u16::try_from(index).unwrap(), cause: Cause::Chance, slot: None };
                 let (headers, client) = (Headers::default(), std::net::Ipv4Addr::LOCALHOST.into());
                 let (method, host, path) = (&http::Method::GET, "shop.example", "/".as_bytes());
-                let request = RequestView { method, host, path, query: None, headers: &headers, client };
+                let request = RequestView {
+                    method,
+                    host,
+                    path,
+                    query: None,
+                    headers: &headers,
+                    client,
+                    claims: BearerClaims::AS_THEY_STAND,
+                };
                 let mut sample = CanarySample::of_draw(service, draw, &request, 0).unwrap();
                 let connected = !is_cold(&service.versions[index], picked);
                 let chance = random.random();

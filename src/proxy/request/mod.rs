@@ -1,16 +1,17 @@
 //! The steps of one request.
 //!
-//! [`proxy_request`] is the list of steps on one [`context`]: [`admit`] the head, [`acquire`] a permit, decide the
-//! [`route`] to a [`destination`], [`dial`] an endpoint, edit the head ([`header_edits`]), [`forward`] the request,
-//! [`deliver`] the response, [`finish`].
+//! [`proxy_request`] is the list of steps on one [`context`]: [`admit`] the head, [`acquire`] a permit, verify its
+//! token ([`bearer`]), decide the [`route`] to a [`destination`], [`dial`] an endpoint, edit the head
+//! ([`header_edits`]), [`forward`] the request, [`deliver`] the response, [`finish`].
 //!
-//! Beside the steps: [`cache_headers`] is what a response tells caches; [`upstream_connection`] is what a request is sent on, which may be [`private`] to its client;
+//! Beside the steps: [`upstream_connection`] is what a request is sent on, which may be [`private`] to its client;
 //! [`send`] is one try; [`fallback`] is the attempt on the stable version; [`interim`] responses pass while the request
-//! waits. A request that is not forwarded ends with a [`local_reply`], or with an [`early_response`] that says where to
-//! go.
+//! waits; [`cache_headers`] is what a response tells caches. A request that is not forwarded ends with a
+//! [`local_reply`], or with an [`early_response`] that says where to go.
 
 pub(crate) mod acquire;
 pub(crate) mod admit;
+pub(crate) mod bearer;
 pub(crate) mod cache_headers;
 pub(crate) mod context;
 pub(crate) mod deliver;

@@ -13,8 +13,9 @@ use http::Method;
 use http_body::Body;
 
 use super::acquire::{TableView, acquire};
-use super::admit::resolved_target::ResolvedTarget;
+use super::admit::resolved_target::{ClientView, ResolvedTarget};
 use super::admit::{Admitted, BodyFraming, WireFacts, admit};
+use super::bearer;
 use super::context::RequestContext;
 use super::deliver::{ForwardedRequest, deliver, switch_protocols};
 use super::early_response;
@@ -107,9 +108,12 @@ async fn forward_request(
     context.permits.process = worker.settings.concurrency.enter(worker.live())?;
     let admitted = admit_request(worker, client, request, context)?;
     let host = admitted.host_name(&request.head.headers);
-    let TableView { table, target } = acquire(worker, &request.head, host, context).await?;
-    let view = target.view(&request.head, host, admitted.client);
-    let query = RouteQuery { table: &table, service: target.service, view, body: admitted.body };
+    let acquired = acquire(worker, &request.head, host, context).await?;
+    let TableView { table, target } = &acquired;
+    let token = bearer::verified(worker, table, target.service, &request.head.headers);
+    let claims = bearer::claims(worker, token.as_ref());
+    let view = target.view(&request.head, ClientView { host, client: admitted.client, claims });
+    let query = RouteQuery { acquired: &acquired, admitted: &admitted, view };
     let Route { destination, connection, new_key } = route(worker, &query, context).await?;
     let policy = &destination.service().spec.policy;
     let handshake = allowed_websocket(request, policy)?;
@@ -121,7 +125,7 @@ async fn forward_request(
     let facts = header_edits::RequestFacts { admitted: &admitted, peer, method, version, id, revision };
     header_edits::request(&mut head.headers, &facts, &worker.settings.edit);
     let proof = handshake.as_ref().and_then(|handshake| handshake.ask(&mut head.headers, worker.random()));
-    address_request(head, &admitted, target, connection.endpoint());
+    address_request(head, &admitted, acquired.target, connection.endpoint());
     let replay = ReplayState::keep(&destination, head, &mut body, context);
     let outbound = OutboundRequest { head, body: &mut body, state: &request_body };
     let result = forward(worker, &destination, connection, outbound, context).await;

@@ -6,7 +6,8 @@
 //!
 //! All decisions of a request are made by one table and one draw of chance.
 
-use super::admit::BodyFraming;
+use super::acquire::TableView;
+use super::admit::{Admitted, BodyFraming};
 use super::context::RequestContext;
 use super::destination::Destination;
 use super::dial::{NoConnection, dial};
@@ -14,20 +15,19 @@ use super::local_reply::LocalReply;
 use super::upstream_connection::UpstreamConnection;
 use crate::proxy::body::body_limit;
 use crate::proxy::report::canary_sample::Draw;
-use crate::proxy::worker::{Snapshot, Worker};
+use crate::proxy::worker::Worker;
 use crate::stats::RejectReason;
 use crate::table::key::OwnKey;
 use crate::table::{Candidate, Decision, RequestView, RouteError, Version, decide_at};
 
 /// What a request is decided by.
 pub(crate) struct RouteQuery<'q> {
-    pub table: &'q Snapshot,
-    /// Index of the service that the target belongs to.
-    pub service: Option<u32>,
+    /// The table, and what the target is there.
+    pub acquired: &'q TableView,
+    /// What admission found.
+    pub admitted: &'q Admitted,
     /// What rules and keys look at.
     pub view: RequestView<'q>,
-    /// How the request's body is framed.
-    pub body: BodyFraming,
 }
 
 /// Where a request goes, and the connection for it.
@@ -72,9 +72,9 @@ pub(crate) async fn route(
     let mut now = context.now();
     loop {
         let decision = decide(query, &tried, chance, worker.clock_ms(now), context)?;
-        let destination = Destination::of_decision(query.table, &decision);
+        let destination = Destination::of_decision(&query.acquired.table, &decision);
         context.note_decision(destination.clone(), &decision, &query.view);
-        if let BodyFraming::Length(length) = query.body {
+        if let BodyFraming::Length(length) = query.admitted.body {
             body_limit::check_length(length, &decision.service.spec.policy.limits)?;
         }
         match dial(worker, &destination, false, now, context).await {
@@ -102,15 +102,21 @@ fn decide<'q>(
         let dead = tried.dead.iter().any(|dead| std::ptr::eq(*dead, &**version));
         if dead { available.after_attempt() } else { available }
     };
-    decide_at(query.table, query.service, &query.view, chance, available).map_err(|error| match error {
-        RouteError::NoService => {
-            context.note_revision(query.table.revision);
-            LocalReply::new(RejectReason::NoService, "no service answers this host and path")
-        }
-        RouteError::NoVersion { service_index, assigned, cause, slot, .. } => {
-            let draw = Draw { assigned, cause, slot };
-            context.note_no_version(Destination::at(query.table, service_index, assigned), draw, &query.view);
-            tried.no_version()
+    decide_at(&query.acquired.table, query.acquired.target.service, &query.view, chance, available).map_err(|error| {
+        match error {
+            RouteError::NoService => {
+                context.note_revision(query.acquired.table.revision);
+                LocalReply::new(RejectReason::NoService, "no service answers this host and path")
+            }
+            RouteError::NoVersion { service_index, assigned, cause, slot, .. } => {
+                let draw = Draw { assigned, cause, slot };
+                context.note_no_version(
+                    Destination::at(&query.acquired.table, service_index, assigned),
+                    draw,
+                    &query.view,
+                );
+                tried.no_version()
+            }
         }
     })
 }

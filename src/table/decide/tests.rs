@@ -12,7 +12,7 @@ use crate::message::Headers;
 use crate::stats::Registry;
 use crate::table::fixture::{USER, first_traffic, rule, shared, spec, table, weights};
 use crate::table::spec::{Condition, Pattern, ServiceSpec};
-use crate::table::{SLOTS, Traffic};
+use crate::table::{BearerClaims, SLOTS, Traffic};
 
 /// Seed of every draw below: a run that fails fails again.
 const SEED: u64 = 0x0070_0173;
@@ -32,6 +32,7 @@ fn request(headers: &Headers) -> RequestView<'_> {
         query: Some(b"uid=from-query"),
         headers,
         client: "192.0.2.7".parse().expect("an address"),
+        claims: BearerClaims::AS_THEY_STAND,
     }
 }
 

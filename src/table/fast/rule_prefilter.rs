@@ -148,10 +148,19 @@ mod tests {
 
     use super::*;
     use crate::message::Headers;
+    use crate::table::BearerClaims;
 
     fn admitted(conditions: &[Condition], headers: &Headers) -> Vec<usize> {
         let (method, client) = (&Method::GET, [192, 0, 2, 1].into());
-        let request = RequestView { method, host: "h", path: b"/", query: None, headers, client };
+        let request = RequestView {
+            method,
+            host: "h",
+            path: b"/",
+            query: None,
+            headers,
+            client,
+            claims: BearerClaims::AS_THEY_STAND,
+        };
         let names: Vec<_> =
             conditions.iter().filter_map(|condition| Some(condition.headers.first()?.0.clone())).collect();
         let place = |name: &HeaderName| u16::try_from(names.iter().position(|known| known == name)?).ok();

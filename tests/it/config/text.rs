@@ -162,7 +162,7 @@ proptest! {
 }
 
 /// Where the keys of each raw section stand in a file.
-const SECTIONS: [(&str, &[&str]); 38] = [
+const SECTIONS: [(&str, &[&str]); 39] = [
     ("access_log.rs RawAccessLog", &["access_log"]),
     ("admin.rs RawAdmin", &["admin"]),
     ("admin.rs RawToken", &["admin.tokens.X"]),
@@ -199,6 +199,7 @@ const SECTIONS: [(&str, &[&str]); 38] = [
     ("tls.rs RawServerTls", &["listeners.X.tls"]),
     ("tls.rs RawClientTls", &["services.X.versions.X.tls"]),
     ("tls.rs RawKeyPair", &["listeners.X.tls.certificates"]),
+    ("token_keys.rs RawJwt", &["jwt"]),
     ("url.rs RawWebhook", &["services.X.rollout.webhook"]),
     ("version.rs RawVersion", &["services.X.versions.X"]),
 ];

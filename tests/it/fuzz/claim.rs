@@ -5,8 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method};
 use pointsman::testing::message::Headers;
-use pointsman::testing::table::RequestView;
 use pointsman::testing::table::spec::KeySource;
+use pointsman::testing::table::{BearerClaims, RequestView};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -64,7 +64,15 @@ fn found(payload: &[u8]) -> Option<String> {
     let token = format!("Bearer e30.{}.sig", URL_SAFE_NO_PAD.encode(payload));
     let headers = Headers::from_iter([(AUTHORIZATION, HeaderValue::from_str(&token).unwrap())]);
     let (method, client) = (&Method::GET, [192, 0, 2, 1].into());
-    let request = RequestView { method, host: "h", path: b"/", query: None, headers: &headers, client };
+    let request = RequestView {
+        method,
+        host: "h",
+        path: b"/",
+        query: None,
+        headers: &headers,
+        client,
+        claims: BearerClaims::AS_THEY_STAND,
+    };
     KeySource::Jwt("sub".into()).with_key(&request, |key| String::from_utf8(key.to_vec()).unwrap())
 }
 

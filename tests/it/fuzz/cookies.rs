@@ -3,9 +3,9 @@
 use http::header::COOKIE;
 use http::{HeaderValue, Method};
 use pointsman::testing::message::Headers;
-use pointsman::testing::table::RequestView;
 use pointsman::testing::table::key::OWN_COOKIE;
 use pointsman::testing::table::spec::KeySource;
+use pointsman::testing::table::{BearerClaims, RequestView};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -57,8 +57,15 @@ fn the_first_pair_of_a_name_is_its_value() {
         let line = |line: &Bytes| (COOKIE, HeaderValue::from_bytes(&line.0).unwrap());
         let headers: Headers = lines.iter().map(line).collect();
         let (method, client) = (&Method::GET, [192, 0, 2, 1].into());
-        let request =
-            RequestView { method, host: "h", path: b"/", query: Some(query.as_bytes()), headers: &headers, client };
+        let request = RequestView {
+            method,
+            host: "h",
+            path: b"/",
+            query: Some(query.as_bytes()),
+            headers: &headers,
+            client,
+            claims: BearerClaims::AS_THEY_STAND,
+        };
         let list = lines.iter().map(|line| line.0.as_slice()).collect::<Vec<_>>().join(&b";"[..]);
         for name in ["uid", "u", OWN_COOKIE] {
             let cookie = naive(&list, b';', true, name).into_iter().next();

@@ -8,6 +8,7 @@ mod demo;
 mod dependencies;
 mod descriptors;
 mod examples;
+mod jwt;
 mod logs;
 mod metrics;
 mod supervise;

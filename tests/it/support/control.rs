@@ -89,6 +89,7 @@ impl Control {
                 config,
                 store_problem,
                 tls: Arc::default(),
+                jwt: None,
             })
             .unwrap(),
         );

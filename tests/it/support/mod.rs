@@ -14,6 +14,7 @@ pub(crate) mod frames;
 pub(crate) mod h2;
 pub(crate) mod h2_endpoint;
 mod invariants;
+pub(crate) mod issuer;
 pub(crate) mod load;
 pub(crate) mod origin;
 pub(crate) mod peers;

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use crate::message::{RequestHead, RequestTarget};
 use crate::proxy::request::local_reply::LocalReply;
 use crate::stats::RejectReason;
-use crate::table::{RequestView, Table};
+use crate::table::{BearerClaims, RequestView, Table};
 
 /// What a table makes of a target.
 #[derive(Clone, Debug)]
@@ -19,6 +19,17 @@ pub(crate) struct ResolvedTarget {
     rewritten: Option<Box<RequestTarget>>,
     /// Index of the service that responds.
     pub service: Option<u32>,
+}
+
+/// What the steps before know of a request, besides its head.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientView<'a> {
+    /// The host that it asks.
+    pub host: &'a str,
+    /// Its client's address.
+    pub client: IpAddr,
+    /// What is to be believed of its token.
+    pub claims: BearerClaims<'a>,
 }
 
 impl ResolvedTarget {
@@ -40,9 +51,10 @@ impl ResolvedTarget {
 
     /// What routing looks at of the request whose target this is. The query is never rewritten.
     #[must_use]
-    pub(crate) fn view<'a>(&'a self, head: &'a RequestHead, host: &'a str, client: IpAddr) -> RequestView<'a> {
+    pub(crate) fn view<'a>(&'a self, head: &'a RequestHead, known: ClientView<'a>) -> RequestView<'a> {
+        let ClientView { host, client, claims } = known;
         let (method, query, headers) = (&head.method, head.target.query(), &head.headers);
-        RequestView { method, host, path: self.path(&head.target), query, headers, client }
+        RequestView { method, host, path: self.path(&head.target), query, headers, client, claims }
     }
 
     fn path<'a>(&'a self, given: &'a RequestTarget) -> &'a [u8] {
