@@ -25,7 +25,7 @@ export CARGO_TERM_COLOR ?= auto
 ONCE = RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings
 
 # Most tests wait for something most of the time.
-THREADS ?= $(shell expr 2 '*' $$(nproc))
+THREADS ?= $(shell expr 4 '*' $$(nproc))
 
 .PHONY: judge-table judge-live test needs tools fmt lint doc soak fuzz testssl bench bench-flip bench-growth bench-guard bench-peers bench-idle golden peers pgo
 
