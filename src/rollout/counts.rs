@@ -102,7 +102,9 @@ impl CountsReader {
                         baseline: latencies_of_route(&baseline),
                     },
                 };
-                counts.extend((candidate.requests + baseline.requests > 0).then_some(new));
+                // What is overdue has no outcome yet.
+                let any = |totals: &RouteTotals| totals.requests + totals.overdue.iter().sum::<u64>() > 0;
+                counts.extend((any(&candidate) || any(&baseline)).then_some(new));
             }
         }
         self.seen_routes = totals;

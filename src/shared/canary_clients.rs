@@ -47,7 +47,12 @@ pub(crate) struct ClientNumber(NonZeroU64);
 impl ClientNumber {
     /// Its place in a set for outcomes of this kind: different ones for different kinds.
     pub(crate) fn place(self, kind: usize) -> u32 {
-        let mixed = (self.0.get() ^ kind as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        Self::place_of(self.0.get(), kind)
+    }
+
+    /// The same of any number that stands for a client.
+    pub(crate) fn place_of(number: u64, kind: usize) -> u32 {
+        let mixed = (number ^ (kind as u64) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         u32::try_from(mixed % SLOTS as u64).unwrap_or(0)
     }
 }

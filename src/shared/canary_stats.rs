@@ -21,21 +21,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 pub(crate) use super::arm_counters::ArmTotals;
 use super::arm_counters::{ArmCounters, EpochCounters, THRESHOLDS};
 use super::canary_clients::{ClientNumber, ClientWatch};
+pub(crate) use super::canary_outcome::{Arm, CanaryBegun, CanaryOutcome, ResponseSeen};
 pub(crate) use super::canary_terms::CanaryTerms;
 use super::flights::{Flight, Flights, Requester, Told};
 use super::latency_thresholds::LatencyThresholds;
-use super::response_counters::{Asker, ResponseOutcome, ResponseStats};
-use super::route_stats::{RouteCounters, RouteNumber, RouteOutcome, RouteStats};
+use super::response_counters::{Asker, ResponseStats};
+use super::route_stats::{RouteCounters, RouteOutcome, RouteStats};
 use super::user_sets::{ClientSets, UserSets};
-
-/// One of the two versions that are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arm {
-    /// The version under rollout.
-    Candidate,
-    /// The version that it would replace.
-    Baseline,
-}
 
 /// One rollout of one service.
 #[derive(Debug)]
@@ -70,42 +62,8 @@ pub struct SplitEpoch {
     flights: Box<[OnceLock<Flights>]>,
     /// What sweeps have counted.
     swept: EpochCounters,
-    /// By route, where those are judged.
+    /// By route, where those are judged: by worker, and the last of sweeps.
     pub(super) routes: Box<[OnceLock<Box<[RouteCounters; 2]>>]>,
-}
-
-/// A request whose outcome is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CanaryOutcome {
-    /// The version that it was assigned to.
-    pub arm: Arm,
-    /// Its slot of the key space; without one it is a draw of its own.
-    pub slot: Option<u32>,
-    /// Who sent it, where the lot falls on keys.
-    pub client: Option<ClientNumber>,
-    /// Whether it failed by the upstream's fault.
-    pub failed: bool,
-    /// How much of the response its client has waited for.
-    pub seen: ResponseSeen,
-    /// Whether its time says anything of its version.
-    pub timed: bool,
-    /// How long it took, in microseconds.
-    pub micros: u64,
-    /// What the response was besides.
-    pub response: ResponseOutcome,
-    /// Its route, if it is one of those that are judged.
-    pub route: Option<RouteNumber>,
-}
-
-/// How much of a response its client has waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ResponseSeen {
-    /// All of it.
-    Whole,
-    /// Its head: the client left then, and how long it would have taken is not known.
-    Head,
-    /// Nothing: whether it would have failed is not known either.
-    Nothing,
 }
 
 /// The sums of all workers under one share.
@@ -151,7 +109,7 @@ impl CanaryStats {
         let cells = (0..self.workers).map(|_| OnceLock::new()).collect();
         let flights = (0..self.workers).map(|_| OnceLock::new()).collect();
         let (rules, swept) = (Arc::clone(&self.rules), EpochCounters::default());
-        let routes = self.rules.routes.iter().flat_map(|_| (0..self.workers).map(|_| OnceLock::new())).collect();
+        let routes = self.rules.routes.iter().flat_map(|_| (0..=self.workers).map(|_| OnceLock::new())).collect();
         let epoch = Arc::new(SplitEpoch { rules, shares, cells, flights, swept, routes });
         epochs.push(Arc::clone(&epoch));
         epoch
@@ -246,15 +204,15 @@ impl SplitEpoch {
         *responses && !except.iter().any(|prefix| path.starts_with(prefix.as_bytes()))
     }
 
-    /// Notes that a request is in flight that has begun then, on the clock of the process, so that it is known when it
-    /// is overdue. Returns its place.
-    pub(crate) fn begin(&self, worker: usize, arm: Arm, asker: Option<Asker>, begun_ms: u64) -> Option<u16> {
+    /// Notes that a request is in flight, so that it is known when it is overdue. Returns its place.
+    pub(crate) fn begin(&self, worker: usize, begun: &CanaryBegun) -> Option<u16> {
+        let CanaryBegun { arm, asker, route, begun_ms } = *begun;
         let rules = &*self.rules;
         if !rules.thresholds.compares() && !rules.thresholds.asks_for_slow() {
             return None;
         }
         let from = Requester::of(rules.draw(asker));
-        let flight = Flight { begun_ms, arm: arm as usize, from, told: Told::default() };
+        let flight = Flight { begun_ms, arm: arm as usize, from, route, told: Told::default() };
         self.flights[worker].get_or_init(Flights::default).begin(&flight)
     }
 
@@ -292,8 +250,9 @@ impl SplitEpoch {
                 is_whole: whole,
                 // Above nothing.
                 micros: if timed { micros } else { 0 },
+                told: told.exceeded_of_route,
             };
-            routes.count(worker, &counters[arm as usize], &outcome, asker);
+            routes.count(worker, &counters[arm as usize], &outcome, from);
         }
         if !timed {
             return;
@@ -319,11 +278,20 @@ impl SplitEpoch {
 
     fn sweep(&self, now_ms: u64) {
         let rules = &*self.rules;
-        let told = |flight: &Flight| rules.thresholds.exceeded(flight.arm, flight.age_ms(now_ms) * 1_000);
+        let by_route = rules.routes.as_ref().zip(self.routes.last());
+        let told = |flight: &Flight| {
+            let micros = flight.age_ms(now_ms) * 1_000;
+            let exceeded_of_route = by_route.map_or(0, |(routes, _)| routes.exceeded(flight, micros));
+            Told { exceeded_of_route, ..rules.thresholds.exceeded(flight.arm, micros) }
+        };
         for flights in self.flights.iter().filter_map(OnceLock::get) {
             flights.sweep(told, |flight, now| {
                 let cell = &self.swept.0[flight.arm];
                 rules.count_overdue(cell, flight.from, flight.told.exceeded..now.exceeded);
+                if let Some((routes, swept)) = by_route.filter(|_| now.exceeded_of_route > 0) {
+                    let counters = &swept.get_or_init(Box::default)[flight.arm];
+                    routes.count_overdue(counters, flight, flight.told.exceeded_of_route..now.exceeded_of_route);
+                }
                 if now.slow && !flight.told.slow {
                     rules.count_slow(cell, flight.from);
                 }
@@ -391,6 +359,7 @@ mod tests {
     use super::Arm::{Baseline, Candidate};
     use super::*;
     use crate::shared::response_class::ObservedResponse;
+    use crate::shared::response_counters::ResponseOutcome;
     use crate::shared::slot_set::SlotSet;
 
     fn canary(per_key: bool, slow_us: Option<u64>) -> CanaryStats {
@@ -523,7 +492,8 @@ mod tests {
         let epoch = canary.epoch([50_000, 50_000]);
         canary.compare_with([[10_000, 300_000, 1_000_000]; 2]);
         let begun_ms = 77_000;
-        let place = epoch.begin(1, Candidate, None, begun_ms).unwrap();
+        let begun = CanaryBegun { arm: Candidate, asker: None, route: None, begun_ms };
+        let place = epoch.begin(1, &begun).unwrap();
         let sweep = |ms| canary.sweep(begun_ms + ms);
         sweep(9);
         let found = || {
@@ -548,13 +518,40 @@ mod tests {
         let canary = canary(true, None);
         let (first, second) = (canary.epoch([1_000, 99_000]), canary.epoch([50_000, 50_000]));
         canary.compare_with([[10_000; 3]; 2]);
-        let (begun, client) = (77_000, first.client([10, 0, 0, 1].into()));
-        let asker = |slot| Some(Asker { slot, client });
-        let places = [first.begin(0, Baseline, asker(5), begun), first.begin(1, Baseline, asker(7), begun)];
+        let (begun_ms, client) = (77_000, first.client([10, 0, 0, 1].into()));
+        let begun = |slot| CanaryBegun { arm: Baseline, asker: Some(Asker { slot, client }), route: None, begun_ms };
+        let places = [first.begin(0, &begun(5)), first.begin(1, &begun(7))];
         assert_eq!(places, [Some(0), Some(0)], "a list for each worker");
-        canary.sweep(begun + 1_000);
+        canary.sweep(begun_ms + 1_000);
         let [first, second] = [first.totals().arms[1], second.totals().arms[1]];
         assert_eq!((first.overdue, first.first_above, second), ([2; 3], [1; 3], ArmTotals::default()));
+    }
+
+    #[test]
+    fn what_is_overdue_on_a_route_has_exceeded_its_thresholds_and_counts_once() {
+        let terms = CanaryTerms { routes: true, ..canary(false, None).terms().clone() };
+        let canary = CanaryStats::new(terms, 2);
+        let epoch = canary.epoch([50_000, 50_000]);
+        (0..100).for_each(|_| assert_eq!(epoch.route(0, b"/hangs"), None));
+        canary.refresh(true, true);
+        let route = epoch.route(0, b"/hangs");
+        assert!(route.is_some());
+        canary.compare_with([[10_000, 5_000_000, 6_000_000]; 2]);
+        canary.routes().unwrap().compare_with(0, [[300_000, 400_000, 2_000_000]; 2]);
+        let begun = CanaryBegun { arm: Candidate, asker: None, route, begun_ms: 77_000 };
+        let place = epoch.begin(1, &begun).unwrap();
+        let found = || {
+            let totals = canary.route_totals()[0].routes[0][0];
+            (totals.overdue, totals.first_above, totals.requests)
+        };
+        canary.sweep(77_250);
+        assert_eq!(found(), ([0; 3], [0; 3], 0));
+        [77_500, 77_750].into_iter().for_each(|ms| canary.sweep(ms));
+        assert_eq!(found(), ([1, 1, 0], [1, 1, 0], 0), "before it has ended");
+        let told = epoch.end(1, place);
+        epoch.count(1, &CanaryOutcome { route, ..sample(Candidate, None, false, 2_500_000) }, told);
+        assert_eq!(found(), ([1, 1, 1], [1, 1, 1], 1), "it ended above the last one");
+        assert_eq!(canary.route_totals()[0].routes[0][0].by_exceeded, [0; 4], "it says no more");
     }
 
     #[test]

@@ -13,19 +13,24 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::response_counters::Asker;
+use super::route_number::RouteNumber;
 use super::slot_set::SlotSet;
 
 /// The most requests of one worker and split that are watched.
 const FLIGHTS_MAX: usize = 2_048;
 
-/// When a request began, in milliseconds and modulo this: an age is known for two hours, and a request that is older
-/// has been told of.
-const BEGUN_BITS: u32 = 24;
+/// When a request began, in milliseconds and modulo this: an age is known for a minute, and what is told of a request
+/// until then stays. Thresholds that are higher are compared with at its end.
+const BEGUN_BITS: u32 = 17;
 const SLOT_BITS: u32 = 17;
 const CLIENT_SHIFT: u32 = BEGUN_BITS + SLOT_BITS;
-const ARM: u64 = 1 << (CLIENT_SHIFT + SLOT_BITS);
+const ROUTE_SHIFT: u32 = CLIENT_SHIFT + SLOT_BITS;
+const ROUTE_BITS: u32 = 6;
+const ARM: u64 = 1 << (ROUTE_SHIFT + ROUTE_BITS);
 const SLOW: u64 = ARM << 1;
 const EXCEEDED_SHIFT: u32 = SLOW.trailing_zeros() + 1;
+const EXCEEDED_BITS: u32 = 2;
+const ROUTE_EXCEEDED_SHIFT: u32 = EXCEEDED_SHIFT + EXCEEDED_BITS;
 const TAKEN: u64 = 1 << 63;
 
 /// The requests of one worker. A free place says which one is free next: its number plus one, or none.
@@ -47,6 +52,8 @@ pub(crate) struct Flight {
     pub arm: usize,
     /// Whose it is.
     pub from: Requester,
+    /// Its route, if it is one of those that are judged.
+    pub route: Option<RouteNumber>,
     /// What was counted of it already.
     pub told: Told,
 }
@@ -65,6 +72,8 @@ pub(crate) struct Requester {
 pub(crate) struct Told {
     /// How many thresholds it has exceeded.
     pub exceeded: usize,
+    /// How many of its route.
+    pub exceeded_of_route: usize,
     /// Whether it is slow.
     pub slow: bool,
 }
@@ -110,7 +119,7 @@ impl Flights {
             let packed = place.load(Relaxed);
             let Some(flight) = Flight::unpacked(packed) else { continue };
             let found = told(&flight);
-            let now = Told { exceeded: found.exceeded.max(flight.told.exceeded), slow: found.slow || flight.told.slow };
+            let now = found.or(flight.told);
             let marked = Flight { told: now, ..flight }.packed();
             // It may have ended at this moment, and tells for itself then.
             if now != flight.told && place.compare_exchange(packed, marked, Relaxed, Relaxed).is_ok() {
@@ -133,6 +142,17 @@ impl Requester {
     }
 }
 
+impl Told {
+    /// What either of both says.
+    fn or(self, other: Self) -> Self {
+        Self {
+            exceeded: self.exceeded.max(other.exceeded),
+            exceeded_of_route: self.exceeded_of_route.max(other.exceeded_of_route),
+            slow: self.slow || other.slow,
+        }
+    }
+}
+
 impl Flight {
     /// How long it has been under way.
     pub(crate) fn age_ms(&self, now_ms: u64) -> u64 {
@@ -147,20 +167,24 @@ impl Flight {
         let from = number(self.from.slot) << BEGUN_BITS | number(self.from.client) << CLIENT_SHIFT;
         let arm = if self.arm == 0 { 0 } else { ARM };
         let slow = if self.told.slow { SLOW } else { 0 };
-        TAKEN | (self.told.exceeded as u64) << EXCEEDED_SHIFT | slow | arm | from | begun
+        let route = self.route.map_or(0, |route| route.index() as u64 + 1) << ROUTE_SHIFT;
+        let Told { exceeded, exceeded_of_route, .. } = self.told;
+        let exceeded = (exceeded as u64) << EXCEEDED_SHIFT | (exceeded_of_route as u64) << ROUTE_EXCEEDED_SHIFT;
+        TAKEN | exceeded | slow | arm | route | from | begun
     }
 
     fn unpacked(packed: u64) -> Option<Self> {
-        let place = |shift: u32| {
-            let number = packed >> shift & ((1 << SLOT_BITS) - 1);
-            number.checked_sub(1).and_then(|place| u32::try_from(place).ok())
-        };
+        let bits = |shift: u32, bits: u32| usize::try_from(packed >> shift & ((1 << bits) - 1)).unwrap_or(0);
+        let number = |shift: u32, size: u32| bits(shift, size).checked_sub(1);
+        let place = |shift: u32| number(shift, SLOT_BITS).and_then(|place| u32::try_from(place).ok());
         (packed & TAKEN != 0).then(|| Self {
             begun_ms: packed & ((1 << BEGUN_BITS) - 1),
             arm: usize::from(packed & ARM != 0),
             from: Requester { slot: place(BEGUN_BITS), client: place(CLIENT_SHIFT) },
+            route: number(ROUTE_SHIFT, ROUTE_BITS).and_then(RouteNumber::new),
             told: Told {
-                exceeded: usize::try_from(packed >> EXCEEDED_SHIFT & 3).unwrap_or(0),
+                exceeded: bits(EXCEEDED_SHIFT, EXCEEDED_BITS),
+                exceeded_of_route: bits(ROUTE_EXCEEDED_SHIFT, EXCEEDED_BITS),
                 slow: packed & SLOW != 0,
             },
         })
@@ -176,7 +200,7 @@ mod tests {
 
     fn flight(begun_ms: u64) -> Flight {
         let from = Requester { slot: Some(99_999), client: Some(99_998) };
-        Flight { begun_ms, arm: 1, from, told: Told::default() }
+        Flight { begun_ms, arm: 1, from, route: RouteNumber::new(31), told: Told::default() }
     }
 
     #[test]
@@ -185,16 +209,19 @@ mod tests {
         let places = [10, 20, 30].map(|begun| flights.begin(&flight(begun)).unwrap());
         let counted = RefCell::new(Vec::new());
         let sweep = |now: u64| {
-            let told = |flight: &Flight| Told { exceeded: usize::from(flight.age_ms(now) > 5), slow: now > 100 };
+            let told = |flight: &Flight| {
+                let exceeded = usize::from(flight.age_ms(now) > 5);
+                Told { exceeded, exceeded_of_route: 3 * exceeded, slow: now > 100 }
+            };
             flights.sweep(told, |flight, told| counted.borrow_mut().push((*flight, told)));
             counted.take()
         };
-        let once = Told { exceeded: 1, slow: false };
+        let once = Told { exceeded: 1, exceeded_of_route: 3, slow: false };
         assert_eq!(sweep(26), [(flight(10), once), (flight(20), once)]);
         assert_eq!(sweep(26), [], "once");
         assert_eq!(flights.end(places[0]), once);
         assert_eq!(sweep(40), [(flight(30), once)], "the first one has ended");
-        let both = Told { exceeded: 1, slow: true };
+        let both = Told { slow: true, ..once };
         assert_eq!(sweep(101).iter().map(|(_, told)| *told).collect::<Vec<_>>(), [both; 2]);
         assert_eq!((flights.end(places[1]), flights.end(places[1])), (both, Told::default()));
     }
@@ -235,7 +262,7 @@ mod tests {
         const REQUESTS: u64 = 200_000;
         let (flights, over) = (Flights::default(), AtomicBool::new(false));
         let swept = AtomicU64::new(0);
-        let told = Told { exceeded: 1, slow: false };
+        let told = Told { exceeded: 1, exceeded_of_route: 0, slow: false };
         let by_worker = std::thread::scope(|scope| {
             let control = scope.spawn(|| {
                 while !over.load(Relaxed) {

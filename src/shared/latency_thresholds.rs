@@ -57,6 +57,6 @@ impl LatencyThresholds {
     pub(crate) fn exceeded(&self, arm: usize, micros: u64) -> Told {
         let above = |threshold: &&AtomicU64| micros > threshold.load(Relaxed);
         let exceeded = if self.compares() { self.by_arm[arm].iter().filter(above).count() } else { 0 };
-        Told { exceeded, slow: micros > self.slow_us.load(Relaxed) }
+        Told { exceeded, slow: micros > self.slow_us.load(Relaxed), ..Told::default() }
     }
 }

@@ -2,18 +2,19 @@
 //! without locks on the request path.
 //!
 //! [`endpoint_health`] says whether an endpoint takes requests, [`unhealthy_counters`] whether any endpoint of a
-//! service does not, [`canary_stats`] counts what a rollout is judged on ([`canary_terms`], [`arm_counters`]),
-//! [`flights`] are the requests that it waits for and [`latency_thresholds`] what they are compared with,
-//! [`response_class`], [`response_counters`] and [`usual_responses`] say how responses differ that did not fail,
-//! [`route_stats`] counts by page ([`canary_routes`]), of those that [`busy_routes`] has found ([`route_name`]),
-//! [`canary_clients`] whose outcomes are evidence, [`hold`] is a moment in which requests wait, [`slot_set`] is a bit
-//! for each slot of the key space, [`user_sets`] is what each of them has said already, [`failure_runs`] for how long
-//! it has had nothing but failures, [`count`] a counter with one writer, [`octaves`] buckets that grow with the value,
-//! and [`name`] what users call services and versions.
+//! service does not, [`canary_stats`] counts what a rollout is judged on ([`canary_terms`], [`canary_outcome`],
+//! [`arm_counters`]), [`flights`] are the requests that it waits for and [`latency_thresholds`] what they are compared
+//! with, [`response_class`], [`response_counters`] and [`usual_responses`] say how responses differ that did not fail,
+//! [`route_stats`] counts by page ([`canary_routes`]), of those that [`busy_routes`] has found ([`route_name`],
+//! [`route_number`]), [`canary_clients`] whose outcomes are evidence, [`hold`] is a moment in which requests wait,
+//! [`slot_set`] is a bit for each slot of the key space, [`user_sets`] is what each of them has said already,
+//! [`failure_runs`] for how long it has had nothing but failures, [`count`] a counter with one writer, [`octaves`]
+//! buckets that grow with the value, and [`name`] what users call services and versions.
 
 pub(crate) mod arm_counters;
 pub(crate) mod busy_routes;
 pub(crate) mod canary_clients;
+pub(crate) mod canary_outcome;
 pub(crate) mod canary_routes;
 pub(crate) mod canary_stats;
 pub(crate) mod canary_terms;
@@ -29,6 +30,7 @@ pub(crate) mod octaves;
 pub(crate) mod response_class;
 pub(crate) mod response_counters;
 pub(crate) mod route_name;
+pub(crate) mod route_number;
 pub(crate) mod route_stats;
 pub(crate) mod shortage;
 pub(crate) mod slot_set;

@@ -12,21 +12,21 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use super::arm_counters::{self, THRESHOLDS};
 use super::busy_routes::{BusyRoutes, SeenRoute};
+use super::canary_clients::ClientNumber;
 use super::count::Count;
+use super::flights::{Flight, Requester};
 use super::latency_thresholds::LatencyThresholds;
 use super::octaves;
-use super::response_counters::Asker;
 use super::route_name::{ROUTE_SEGMENTS_MAX, RouteName, prefixes};
+pub(crate) use super::route_number::{ROUTES, RouteNumber};
 use super::slot_set::SlotSet;
-
-/// Routes that are told apart.
-pub(crate) const ROUTES: usize = 32;
 
 /// A route has at least one in this many of the requests: what is rarer says nothing within a rollout.
 const PART_MIN: u64 = 2_000;
@@ -39,10 +39,6 @@ const TABLE: usize = 4 * ROUTES;
 
 /// Latencies up to 2^28 us, four and a half minutes.
 pub(crate) const ROUTE_LATENCY_BUCKETS: usize = octaves::buckets_to(28);
-
-/// A route of a rollout, by its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RouteNumber(u8);
 
 /// The routes of one rollout.
 #[derive(Debug)]
@@ -109,7 +105,7 @@ pub struct RouteTotals {
     pub counted_failures: u64,
     /// Those that are compared, by how many thresholds of the route they exceeded.
     pub by_exceeded: [u64; THRESHOLDS + 1],
-    /// By threshold, those besides that had exceeded it when their client left.
+    /// By threshold, those besides that were found above it before they ended, or whose client left then.
     pub overdue: [u64; THRESHOLDS],
     /// By threshold, those above it that are evidence.
     pub first_above: [u64; THRESHOLDS],
@@ -137,6 +133,8 @@ pub(crate) struct RouteOutcome {
     /// Whether it is known how long it took, and not only for how long its client has waited.
     pub is_whole: bool,
     pub micros: u64,
+    /// How many thresholds of the route it was found above before its end.
+    pub told: usize,
 }
 
 impl Default for RouteCell {
@@ -190,19 +188,19 @@ impl RouteStats {
     fn find(&self, hash: u64) -> Option<RouteNumber> {
         let mut taken = self.places(hash).map(|place| (place.hash.load(Acquire), place)).take_while(|(of, _)| *of != 0);
         let (_, place) = taken.find(|(of, _)| *of == hash)?;
-        u8::try_from(place.number.load(Relaxed)).ok().map(RouteNumber)
+        usize::try_from(place.number.load(Relaxed)).ok().and_then(RouteNumber::new)
     }
 
-    /// Counts a request that has ended; `asker` is who asks if he is one draw.
-    pub(crate) fn count(&self, worker: usize, counters: &RouteCounters, outcome: &RouteOutcome, asker: Option<Asker>) {
-        let RouteOutcome { route, arm, is_baseline, failed, is_known, is_whole, micros } = *outcome;
-        let number = usize::from(route.0);
+    /// Counts a request that has ended, of one who asks.
+    pub(crate) fn count(&self, worker: usize, counters: &RouteCounters, outcome: &RouteOutcome, from: Requester) {
+        let RouteOutcome { route, arm, is_baseline, failed, is_known, is_whole, micros, told } = *outcome;
+        let number = route.index();
         let (Some(counts), Some(thresholds)) = (counters.0.get(number), self.thresholds.get(number)) else { return };
         counts.requests.add(u64::from(is_known));
         if failed {
             counts.failures.add(1);
-            let is_first = asker.is_none_or(|asker| asker.is_first_of_client(&self.clients, number))
-                && self.is_first(number, asker, |users| &users.failed);
+            let is_first =
+                is_first_of_client(from, &self.clients, number) && self.is_first(number, from, |users| &users.failed);
             counts.counted_failures.add(u64::from(is_first));
         }
         if is_baseline
@@ -216,23 +214,41 @@ impl RouteStats {
             return;
         }
         let exceeded = thresholds.exceeded(arm, micros).exceeded;
-        if is_whole {
+        if is_whole && told == 0 {
             counts.by_exceeded[exceeded].add(1);
         } else {
-            counts.overdue[..exceeded].iter().for_each(|count| count.add(1));
+            counts.overdue.iter().take(exceeded).skip(told).for_each(|count| count.add(1));
         }
-        for threshold in 0..exceeded {
-            let kind = number * THRESHOLDS + threshold;
-            let is_first = asker.is_none_or(|asker| asker.is_first_of_client(&self.slow_clients, kind))
-                && self.is_first(number, asker, |users| &users.exceeded[threshold]);
+        self.count_above(counts, route, from, told..exceeded);
+    }
+
+    /// How many thresholds of its route a request in flight has exceeded.
+    pub(crate) fn exceeded(&self, flight: &Flight, micros: u64) -> usize {
+        let thresholds = flight.route.and_then(|route| self.thresholds.get(route.index()));
+        thresholds.map_or(0, |thresholds| thresholds.exceeded(flight.arm, micros).exceeded)
+    }
+
+    /// Counts a request that is found above these thresholds of its route before its end.
+    pub(crate) fn count_overdue(&self, counters: &RouteCounters, flight: &Flight, thresholds: Range<usize>) {
+        let Some(route) = flight.route else { return };
+        let Some(counts) = counters.0.get(route.index()) else { return };
+        counts.overdue.iter().take(thresholds.end).skip(thresholds.start).for_each(|count| count.add(1));
+        self.count_above(counts, route, flight.from, thresholds);
+    }
+
+    fn count_above(&self, counts: &RouteArmCounters, route: RouteNumber, from: Requester, thresholds: Range<usize>) {
+        for threshold in thresholds {
+            let kind = route.index() * THRESHOLDS + threshold;
+            let is_first = is_first_of_client(from, &self.slow_clients, kind)
+                && self.is_first(route.index(), from, |users| &users.exceeded[threshold]);
             counts.first_above[threshold].add(u64::from(is_first));
         }
     }
 
     /// Whether it is the user's first time, where users are one draw.
-    fn is_first(&self, number: usize, asker: Option<Asker>, set: impl Fn(&RouteUsers) -> &SlotSet) -> bool {
-        let Some(asker) = asker else { return true };
-        self.users.get(number).and_then(OnceLock::get).is_some_and(|users| set(users).first(asker.slot))
+    fn is_first(&self, number: usize, from: Requester, set: impl Fn(&RouteUsers) -> &SlotSet) -> bool {
+        let Some(slot) = from.slot else { return true };
+        self.users.get(number).and_then(OnceLock::get).is_some_and(|users| set(users).first(slot))
     }
 
     /// The routes that there are, by their numbers.
@@ -322,11 +338,17 @@ impl RouteStats {
     }
 }
 
+/// Whether it is the first time of the client in this set, for an outcome of this kind; always, where many are behind
+/// an address.
+fn is_first_of_client(from: Requester, clients: &SlotSet, kind: usize) -> bool {
+    from.client.is_none_or(|place| clients.first(ClientNumber::place_of(u64::from(place), kind)))
+}
+
 impl RouteEpochTotals {
-    /// The sums of what workers have counted, of this number of routes.
-    pub(crate) fn of(shares: [u32; 2], workers: &[OnceLock<Box<[RouteCounters; 2]>>], known: usize) -> Self {
+    /// The sums of what workers and sweeps have counted, of this number of routes.
+    pub(crate) fn of(shares: [u32; 2], counted: &[OnceLock<Box<[RouteCounters; 2]>>], known: usize) -> Self {
         let mut routes = vec![[RouteTotals::default(); 2]; known];
-        for counters in workers.iter().filter_map(OnceLock::get) {
+        for counters in counted.iter().filter_map(OnceLock::get) {
             for (number, arms) in routes.iter_mut().enumerate() {
                 arms.iter_mut().zip(&**counters).for_each(|(totals, counters)| totals.add(counters, number));
             }
@@ -365,6 +387,7 @@ impl RouteTotals {
 mod tests {
     use super::*;
     use crate::shared::canary_clients::ClientWatch;
+    use crate::shared::response_counters::Asker;
 
     fn stats() -> RouteStats {
         RouteStats::new(2, true)
@@ -392,7 +415,7 @@ mod tests {
         assert_eq!(found[0], "/users", "{found:?}");
         assert_eq!(found.iter().filter(|name| name.starts_with("/api/v1/r")).count(), 10, "{found:?}");
         assert!(found.contains(&"/checkout".to_owned()) && !found.contains(&"/rare".to_owned()), "{found:?}");
-        let of = |path: &str| stats.route(0, path.as_bytes()).map(|route| found[usize::from(route.0)].clone());
+        let of = |path: &str| stats.route(0, path.as_bytes()).map(|route| found[route.index()].clone());
         assert_eq!(of("/users/7/orders").unwrap(), "/users");
         assert_eq!(of("/api/v1/r3/x").unwrap(), "/api/v1/r3");
         assert_eq!(of("/checkout").unwrap(), "/checkout");
@@ -427,10 +450,11 @@ mod tests {
                 is_known: true,
                 is_whole: true,
                 micros: 1,
+                told: 0,
             };
-            stats.count(0, &counters, &outcome, Some(Asker { slot: 7, client: None }));
+            stats.count(0, &counters, &outcome, Requester { slot: Some(7), client: None });
             let mut totals = RouteTotals::default();
-            totals.add(&counters, usize::from(route.0));
+            totals.add(&counters, route.index());
             (totals.failures, totals.counted_failures)
         };
         assert_eq!((fail("/a"), fail("/a"), fail("/b")), ((1, 1), (2, 1), (1, 1)));
@@ -448,9 +472,10 @@ mod tests {
         let clients = ClientWatch::new(1);
         let fail = |slot, address: [u8; 4]| {
             let (arm, is_baseline, failed) = (0, false, true);
-            let outcome = RouteOutcome { route, arm, is_baseline, failed, is_known: true, is_whole: true, micros: 25 };
+            let (is_known, is_whole, micros) = (true, true, 25);
+            let outcome = RouteOutcome { route, arm, is_baseline, failed, is_known, is_whole, micros, told: 0 };
             let client = Some(clients.number(address.into()));
-            stats.count(0, &counters, &outcome, Some(Asker { slot, client }));
+            stats.count(0, &counters, &outcome, Requester::of(Some(Asker { slot, client })));
             let mut totals = RouteTotals::default();
             totals.add(&counters, 0);
             (totals.counted_failures, totals.first_above)
@@ -469,8 +494,9 @@ mod tests {
         let route = stats.route(0, b"/slow").unwrap();
         let end = |micros, is_whole| {
             let (arm, is_baseline, failed) = (1, true, false);
-            let outcome = RouteOutcome { route, arm, is_baseline, failed, is_known: is_whole, is_whole, micros };
-            stats.count(0, &counters, &outcome, None);
+            let outcome =
+                RouteOutcome { route, arm, is_baseline, failed, is_known: is_whole, is_whole, micros, told: 0 };
+            stats.count(0, &counters, &outcome, Requester::default());
         };
         let time = |micros| end(micros, true);
         time(30_000_000);

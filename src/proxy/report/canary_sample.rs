@@ -26,7 +26,7 @@
 
 use super::response_watch::ResponseWatch;
 use crate::shared::canary_clients::ClientNumber;
-use crate::shared::canary_stats::{Arm, CanaryOutcome, ResponseSeen};
+use crate::shared::canary_stats::{Arm, CanaryBegun, CanaryOutcome, ResponseSeen};
 use crate::shared::flights::Told;
 use crate::shared::response_counters::Asker;
 use crate::shared::route_stats::RouteNumber;
@@ -164,7 +164,8 @@ impl CanarySample {
     pub(crate) fn begin(&mut self, service: &Service, worker: usize, begun_ms: u64) {
         if let Some(canary) = service.canary.as_ref().filter(|_| self.flight.is_none() && self.timed) {
             let asker = self.slot.map(|slot| Asker { slot, client: self.client });
-            self.flight = canary.epoch.begin(worker, self.arm, asker, begun_ms);
+            let begun = CanaryBegun { arm: self.arm, asker, route: self.route, begun_ms };
+            self.flight = canary.epoch.begin(worker, &begun);
         }
     }
 
