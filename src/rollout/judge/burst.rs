@@ -9,7 +9,12 @@
 //! makes the first minutes a little more careful.
 //!
 //! Failures and latency have bursts of their own, because they say nothing of each other: a process that pauses makes
-//! requests slow and fails none, and a baseline that pauses often is no reason to doubt failures.
+//! requests slow and fails none, and a baseline that pauses often is no reason to doubt failures. So has each quantile:
+//! what is above the 99th percentile need not be above the median.
+//!
+//! And a burst explains no more than bursts of the baseline reach. Every machine is late by some milliseconds every
+//! second or two, which puts a few requests above the 99th percentile together; a candidate all of whose requests are
+//! above the median has not what the baseline has. How deep bursts are is in [`super::seen_bursts`].
 //!
 //! A burst is one endpoint's. Where a version has several, and more of its requests are bad at a time than one of them
 //! gets, no burst explains it, and the highest price is good for it.
@@ -17,10 +22,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::evidence::EpochCounts;
+use super::evidence::{EpochCounts, OutcomeCounts};
 use super::judge_settings::{Assignment, JudgeSettings};
 use super::per_version::PerVersion;
-use super::quantiles::QUANTILES;
+use super::quantiles::{LatencyCounts, QUANTILES};
+use super::seen_bursts::{BadRequests, SeenBursts};
 use super::wealth::{BurstLimits, Price, RESERVE, Wealth};
 use super::windows::Window;
 use crate::rollout::TICK;
@@ -47,11 +53,8 @@ const ENDPOINTS_BAD: (f64, f64) = (3.0, 0.75);
 /// So much of a burst in all is suspected of each endpoint but the first before the baseline has shown one.
 const UNSEEN_BURSTS: f64 = 0.125;
 
-/// Fewer bad requests than this in a second are no burst.
-const BURST_EVENTS_MIN: f64 = 3.0;
-
-/// Trouble of this number of seconds on end is no burst but how the baseline is.
-const BURST_SECONDS_MAX: u32 = 10;
+/// Ticks of a second, in which the depth of a burst is measured.
+const SECOND_TICKS: usize = 4;
 
 /// What a second without a burst looks like before anything was seen: half a failure in 500 requests.
 const UNSEEN: (f64, f64) = (0.5, 500.0);
@@ -64,15 +67,17 @@ pub(crate) struct BurstWatch {
     endpoints: PerVersion<u32>,
     /// What became of the candidate's requests in the last ticks, newest first.
     recent: VecDeque<Recent>,
-    errors_beyond: Vec<bool>,
-    latency_beyond: Vec<bool>,
+    failure_rates: [Vec<f64>; 1],
+    /// By quantile.
+    latency_rates: [Vec<f64>; QUANTILES.len()],
     second: BaselineSecond,
     /// Failures and requests of the baseline in seconds without a burst.
     usual: (f64, f64),
     /// The same of its burst of failures.
     burst_failures: (f64, f64),
     failing: SeenBursts,
-    slow: SeenBursts,
+    /// By quantile.
+    slow: [SeenBursts; QUANTILES.len()],
     started: Duration,
     /// When the baseline had requests last: where it has none, nothing is seen of its bursts.
     watched_until: Duration,
@@ -80,14 +85,6 @@ pub(crate) struct BurstWatch {
     exposed_at: Duration,
     exposed: Duration,
     now: Duration,
-}
-
-/// The bursts of one kind that the baseline had.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct SeenBursts {
-    count: u32,
-    /// For how many seconds the last one has lasted; 0: it is over.
-    lasting: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -102,10 +99,7 @@ struct Recent {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct BaselineSecond {
     since: Duration,
-    requests: u64,
-    failures: u64,
-    compared: u64,
-    far_above: u64,
+    total: Recent,
 }
 
 impl BurstWatch {
@@ -117,13 +111,13 @@ impl BurstWatch {
             ticks,
             endpoints: PerVersion { candidate: 1, baseline: 1 },
             recent: std::iter::repeat_n(Recent::default(), ticks).collect(),
-            errors_beyond: vec![false; ticks],
-            latency_beyond: vec![false; ticks],
+            failure_rates: [vec![0.0; ticks]],
+            latency_rates: std::array::from_fn(|_| vec![0.0; ticks]),
             second: BaselineSecond { since: now, ..BaselineSecond::default() },
             usual: UNSEEN,
             burst_failures: (0.0, 0.0),
             failing: SeenBursts::default(),
-            slow: SeenBursts::default(),
+            slow: Default::default(),
             started: now,
             watched_until: now,
             exposed_at: now,
@@ -141,17 +135,8 @@ impl BurstWatch {
         self.now = now;
         let mut tick = Recent::default();
         for epoch in epochs {
-            let (outcomes, latencies) = (&epoch.outcomes, &epoch.latencies);
-            tick.requests += outcomes.candidate.requests;
-            tick.failures += outcomes.candidate.failures;
-            for quantile in 0..QUANTILES.len() {
-                tick.above[quantile] += latencies.candidate.above(quantile);
-                tick.compared[quantile] += latencies.candidate.compared(quantile);
-            }
-            self.second.requests += outcomes.baseline.requests;
-            self.second.failures += outcomes.baseline.failures;
-            self.second.compared += latencies.baseline.compared(QUANTILES.len() - 1);
-            self.second.far_above += latencies.baseline.above(QUANTILES.len() - 1);
+            tick.add(&Recent::of(&epoch.outcomes.candidate, &epoch.latencies.candidate));
+            self.second.total.add(&Recent::of(&epoch.outcomes.baseline, &epoch.latencies.baseline));
         }
         if epochs.iter().any(|epoch| epoch.outcomes.baseline.requests > 0) {
             self.watched_until = now;
@@ -164,36 +149,67 @@ impl BurstWatch {
         }
         self.recent.pop_back();
         self.recent.push_front(tick);
-        self.look_beyond();
         if now.saturating_sub(self.second.since) >= Duration::from_secs(1) {
             self.end_second();
         }
+        self.look_at_candidate();
     }
 
     /// The limits of the tests on failures.
     pub(crate) fn of_errors(&self) -> BurstLimits<'_> {
-        self.limits(self.failing, &self.errors_beyond)
+        BurstLimits { rates: &self.failure_rates, exposed: self.exposed() }
     }
 
     /// The limits of the tests on latency.
     pub(crate) fn of_latency(&self) -> BurstLimits<'_> {
-        self.limits(self.slow, &self.latency_beyond)
+        BurstLimits { rates: &self.latency_rates, exposed: self.exposed() }
     }
 
-    fn limits<'w>(&'w self, seen: SeenBursts, beyond: &'w [bool]) -> BurstLimits<'w> {
-        BurstLimits { rate: self.rate(seen), exposed: self.exposed.as_secs_f64(), beyond }
+    /// For how many seconds the candidate was exposed to bursts since the tick before.
+    pub(super) fn exposed(&self) -> f64 {
+        self.exposed.as_secs_f64()
     }
 
-    /// How many bursts of a kind a second the candidate may have.
-    fn rate(&self, seen: SeenBursts) -> f64 {
+    /// How often a second the candidate may have bursts that explain failures which it `shows`, written to `rates`:
+    /// for each number of its last ticks. `shows` is told which the oldest one is, the newest one is 0.
+    pub(super) fn rate_failures(&self, rates: &mut [f64], shows: impl Fn(usize) -> BadRequests) {
+        self.rate(&self.failing, rates, shows);
+    }
+
+    /// The same of requests above the quantile with this number.
+    pub(super) fn rate_slow(&self, quantile: usize, rates: &mut [f64], shows: impl Fn(usize) -> BadRequests) {
+        self.rate(&self.slow[quantile], rates, shows);
+    }
+
+    fn rate(&self, seen: &SeenBursts, rates: &mut [f64], shows: impl Fn(usize) -> BadRequests) {
+        let Some(last) = rates.len().checked_sub(1) else { return };
+        let part = self.part_of_endpoints();
+        // Of less than a second's requests the depth is another.
+        let at_least = SECOND_TICKS.min(last + 1) - 1;
+        let of_second = self.rate_of_depth(seen, shows(at_least).depth_at_least());
+        for (ticks, rate) in rates.iter_mut().enumerate() {
+            let shown = shows(ticks);
+            let is_beyond = part.is_some_and(|part| shown.depth() > part);
+            *rate = match is_beyond {
+                true => 0.0,
+                false if ticks <= at_least => of_second,
+                false => self.rate_of_depth(seen, shown.depth_at_least()),
+            };
+        }
+    }
+
+    /// How many bursts that explain this depth a second the candidate may have.
+    fn rate_of_depth(&self, seen: &SeenBursts, depth: f64) -> f64 {
         let PerVersion { candidate, baseline } = self.endpoints;
         let endpoints = f64::from(candidate.max(1)) / f64::from(baseline.max(1));
-        let unseen = match seen.count {
+        // A burst of one of several endpoints is less deep.
+        let count = seen.explaining(depth * endpoints);
+        let unseen = match count {
             0 => (f64::from(candidate.saturating_sub(1)) * UNSEEN_BURSTS).min(1.0),
             _ => 1.0,
         };
         let watched = self.watched_until.saturating_sub(self.started).as_secs_f64();
-        (f64::from(seen.count) * endpoints + unseen) / (watched + 1.0)
+        (f64::from(count) * endpoints + unseen) / (watched + 1.0)
     }
 
     /// The part of the candidate's requests beyond which no burst of one endpoint explains what is wrong with them;
@@ -203,33 +219,34 @@ impl BurstWatch {
         (endpoints >= 2.0).then(|| (ENDPOINTS_BAD.0 / endpoints).min(ENDPOINTS_BAD.1))
     }
 
-    fn look_beyond(&mut self) {
-        let Some(part) = self.part_of_endpoints() else {
-            self.errors_beyond.fill(false);
-            self.latency_beyond.fill(false);
-            return;
-        };
-        let mut sum = Recent::default();
-        for (number, tick) in self.recent.iter().enumerate() {
-            sum.add(tick);
-            let beyond = |bad: f64, all: u64| bad > part * all as f64;
-            self.errors_beyond[number] = beyond(sum.failures as f64, sum.requests);
-            self.latency_beyond[number] = QUANTILES.iter().zip(sum.above.iter().zip(sum.compared)).any(|(q, found)| {
-                // What is above a quantile beyond its part has moved there.
-                let (above, compared) = found;
-                beyond((*above as f64 - (1.0 - q) * compared as f64) / q, compared)
-            });
+    fn look_at_candidate(&mut self) {
+        let mut rates = std::mem::take(&mut self.failure_rates);
+        let usual = self.usual.0 / self.usual.1;
+        self.rate_failures(&mut rates[0], |oldest| self.shown(oldest).failing(usual));
+        self.failure_rates = rates;
+        let mut rates = std::mem::take(&mut self.latency_rates);
+        for (quantile, rates) in rates.iter_mut().enumerate() {
+            self.rate_slow(quantile, rates, |oldest| self.shown(oldest).slow(quantile));
         }
+        self.latency_rates = rates;
+    }
+
+    /// What became of the candidate's requests in the last ticks.
+    fn shown(&self, oldest: usize) -> Recent {
+        let mut sum = Recent::default();
+        self.recent.iter().take(oldest + 1).for_each(|tick| sum.add(tick));
+        sum
     }
 
     fn end_second(&mut self) {
-        let second =
+        let BaselineSecond { total, .. } =
             std::mem::replace(&mut self.second, BaselineSecond { since: self.now, ..BaselineSecond::default() });
-        let (failures, requests) = (second.failures as f64, second.requests as f64);
-        let far_above = (1.0 - QUANTILES[QUANTILES.len() - 1]) * second.compared as f64;
-        self.slow.note(is_far_beyond(second.far_above as f64, far_above));
-        let burst = is_far_beyond(failures, self.usual.0 / self.usual.1 * requests);
-        if burst {
+        self.slow.iter_mut().enumerate().for_each(|(quantile, seen)| {
+            seen.note(&total.slow(quantile));
+        });
+        let second = total.failing(self.usual.0 / self.usual.1);
+        let (failures, requests) = (total.failures as f64, total.requests as f64);
+        if second.is_far_beyond_usual() {
             self.burst_failures.0 += failures;
             self.burst_failures.1 += requests;
         } else {
@@ -237,7 +254,7 @@ impl BurstWatch {
             self.usual.0 += failures;
             self.usual.1 += requests;
         }
-        if self.failing.note(burst) {
+        if self.failing.note(&second) {
             let (failures, requests) = std::mem::take(&mut self.burst_failures);
             self.usual.0 += failures;
             self.usual.1 += requests;
@@ -245,32 +262,34 @@ impl BurstWatch {
     }
 }
 
-impl SeenBursts {
-    /// Notes whether a second was one of a burst. Whether it is the one that makes this burst too long to be one.
-    fn note(&mut self, burst: bool) -> bool {
-        self.count += u32::from(burst && self.lasting == 0);
-        self.lasting = if burst { self.lasting + 1 } else { 0 };
-        let too_long = self.lasting == BURST_SECONDS_MAX;
-        self.count -= u32::from(too_long);
-        too_long
-    }
-}
-
 impl Recent {
+    fn of(outcomes: &OutcomeCounts, latencies: &LatencyCounts) -> Self {
+        let by_quantile = [0, 1, 2];
+        Self {
+            requests: outcomes.requests,
+            failures: outcomes.failures,
+            compared: by_quantile.map(|quantile| latencies.compared(quantile)),
+            above: by_quantile.map(|quantile| latencies.above(quantile)),
+        }
+    }
+
     fn add(&mut self, more: &Self) {
         self.requests += more.requests;
         self.failures += more.failures;
         for quantile in 0..QUANTILES.len() {
-            self.above[quantile] += more.above[quantile];
             self.compared[quantile] += more.compared[quantile];
+            self.above[quantile] += more.above[quantile];
         }
     }
-}
 
-/// Whether this many are more than chance explains where `usual` are expected: about one second in a million is by
-/// chance.
-fn is_far_beyond(found: f64, usual: f64) -> bool {
-    found >= BURST_EVENTS_MIN && found > usual + 5.0 * usual.sqrt() + 2.0
+    fn failing(&self, usual: f64) -> BadRequests {
+        BadRequests { bad: self.failures, all: self.requests, usual }
+    }
+
+    fn slow(&self, quantile: usize) -> BadRequests {
+        let usual = 1.0 - QUANTILES[quantile];
+        BadRequests { bad: self.above[quantile], all: self.compared[quantile], usual }
+    }
 }
 
 /// The part of alpha of a test's first window.
@@ -339,8 +358,8 @@ mod tests {
             let failures = if (1_000..1_004).contains(&number) { 200 } else { chance.binomial(225, 0.005) };
             watch.observe(number * TICK, &[ticked(counts(25, 0), counts(225, failures))], None);
         }
-        assert_eq!((watch.failing.count, watch.slow.count), (1, 0), "seed {SEED}");
-        let rate = watch.of_errors().rate;
+        assert_eq!((watch.failing.count(), watch.slow[2].count()), (1, 0), "seed {SEED}");
+        let rate = watch.of_errors().rates[0][0];
         assert!((rate - 2.0 / 601.0).abs() < 1e-9, "{rate}");
     }
 
@@ -350,13 +369,13 @@ mod tests {
         for number in 1..=400 {
             watch.observe(number * TICK, &[ticked(counts(25, 0), counts(125, chance.binomial(125, 0.03)))], None);
         }
-        assert_eq!(watch.failing, SeenBursts::default(), "seed {SEED}");
+        assert_eq!(watch.failing.count(), 0, "seed {SEED}");
     }
 
     #[test]
     fn pauses_of_the_baseline_are_no_reason_to_doubt_failures() {
         let mut watch = BurstWatch::new(&JudgeSettings::default(), Duration::ZERO);
-        let calm = watch.of_errors().rate;
+        let calm = watch.of_errors().rates[0][0];
         for number in 1..=400 {
             let mut tick = ticked(counts(25, 0), counts(225, 0));
             // One second in ten is slow.
@@ -365,8 +384,9 @@ mod tests {
                 LatencyCounts { by_exceeded: [225 - slow, 0, 0, slow], ..LatencyCounts::default() };
             watch.observe(number * TICK, &[tick], None);
         }
-        assert_eq!((watch.failing.count, watch.slow.count), (0, 10));
-        assert!(watch.of_latency().rate > 0.09 && watch.of_errors().rate <= calm);
+        assert_eq!((watch.failing.count(), watch.slow.map(|seen| seen.count())), (0, [0, 10, 10]));
+        let rates = watch.of_latency().rates.iter().map(|rates| rates[0] > 0.09).collect::<Vec<_>>();
+        assert_eq!((rates, watch.of_errors().rates[0][0] <= calm), (vec![false, true, true], true));
     }
 
     #[test]
@@ -379,9 +399,9 @@ mod tests {
         };
         seconds(&mut watch, 0, 20, 0);
         seconds(&mut watch, 20, 29, 20);
-        assert_eq!(watch.failing.count, 1, "nine seconds are a burst");
+        assert_eq!(watch.failing.count(), 1, "nine seconds are a burst");
         seconds(&mut watch, 29, 60, 20);
-        assert_eq!(watch.failing.count, 0, "a minute is none");
+        assert_eq!(watch.failing.count(), 0, "a minute is none");
     }
 
     #[test]
@@ -390,12 +410,42 @@ mod tests {
             let mut watch = BurstWatch::new(&JudgeSettings::default(), Duration::ZERO);
             let endpoints = Some(PerVersion { candidate: endpoints, baseline: 1 });
             watch.observe(TICK, &[ticked(counts(80, failures), counts(900, 0))], endpoints);
-            watch.of_errors().beyond[0]
+            // The baseline has bursts that are as deep.
+            watch.failing.note(&BadRequests { bad: 900, all: 900, usual: 0.0 });
+            watch.observe(2 * TICK, &[ticked(counts(80, failures), counts(900, 0))], endpoints);
+            watch.of_errors().rates[0][0] == 0.0
         };
         assert_eq!(
             [(1, 80), (8, 10), (8, 30), (8, 31), (2, 61)].map(|(n, failures)| beyond(n, failures)),
             [false, false, false, true, true]
         );
+    }
+
+    #[test]
+    fn a_burst_explains_no_more_than_bursts_of_the_baseline_reach() {
+        let mut watch = BurstWatch::new(&JudgeSettings::default(), Duration::ZERO);
+        let slow = |requests, above_median, above_all| LatencyCounts {
+            by_exceeded: [requests - above_median, above_median - above_all, 0, above_all],
+            ..LatencyCounts::default()
+        };
+        let mut number = 0;
+        let mut after = |ticks: u32, candidate: LatencyCounts| {
+            for _ in 0..ticks {
+                let mut ticked = ticked(counts(25, 0), counts(225, 0));
+                // A twentieth of the requests of every second second are late.
+                let late = if number / 4 % 2 == 1 { 11 } else { 0 };
+                number += 1;
+                ticked.latencies = PerVersion { candidate, baseline: slow(225, 112 + late / 2, 1 + late) };
+                watch.observe(number * TICK, &[ticked], None);
+            }
+            watch.of_latency().rates.iter().map(|rates| rates[5]).collect::<Vec<_>>()
+        };
+        let calm = after(80, slow(25, 12, 0));
+        assert!(calm[0] < 0.01 && calm[2] > 0.4, "{calm:?}");
+        let hiccup = after(6, slow(25, 14, 2));
+        assert!(hiccup[2] > 0.4, "what the baseline has too: {hiccup:?}");
+        let twice = after(6, slow(25, 25, 12));
+        assert!(twice.iter().all(|rate| *rate < 0.01), "{twice:?}");
     }
 
     #[test]

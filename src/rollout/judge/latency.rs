@@ -132,7 +132,8 @@ impl LatencyTest {
     /// The same for a proof at `ln_needed`.
     #[must_use]
     pub(crate) fn proving_at(settings: &JudgeSettings, ln_needed: f64) -> Self {
-        Self { wealth: settings.wealth(ln_needed) }
+        let quantiles = ALTERNATIVES.map(|(quantile, _)| quantile);
+        Self { wealth: settings.wealth(ln_needed).betting_on(quantiles) }
     }
 
     /// The number in [`QUANTILES`] of the quantile whose bets have won most.

@@ -59,7 +59,7 @@ impl<const N: usize> QuietTicks<N> {
     pub(super) fn catch_up(&mut self, wealth: &mut Wealth<N>) {
         let mut exposed = std::mem::take(&mut self.exposed);
         for _ in 0..std::mem::take(&mut self.ticks).min(QUIET_TICKS) {
-            let limits = BurstLimits { rate: f64::INFINITY, exposed, beyond: &[] };
+            let limits = BurstLimits { rates: &[], exposed };
             self.lost.iter_mut().zip(wealth.settle(&limits)).for_each(|(sum, ln)| *sum += ln);
             exposed = 0.0;
         }

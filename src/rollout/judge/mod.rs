@@ -14,7 +14,7 @@
 //! - [`per_version`], [`quantiles`]: what is counted: something of each version, requests by latency.
 //! - [`evidence`]: what it is told each tick: counts by version and weight epoch.
 //! - [`wealth`]: the stake, spread over alternatives, and the reserve for regressions that begin late.
-//! - [`burst`]: how often trouble comes in bursts; one burst is one draw.
+//! - [`burst`] (`seen_bursts`): how often trouble comes in bursts, and how deep; one burst is one draw.
 //! - [`errors`], [`latency`], [`ceiling`]: the three tests. `stakes`: how those that compare share one stake.
 //! - [`frozen`]: what the baseline did, as ceilings for the time after the comparison.
 //! - [`responses`] (`margin_test`, [`class_share`]): responses that are others without failing, and what follows
@@ -99,6 +99,7 @@ pub(crate) mod responses;
 pub(crate) mod route_finding;
 mod route_test;
 pub(crate) mod routes;
+mod seen_bursts;
 mod stakes;
 pub(crate) mod stretch;
 pub(crate) mod summary;

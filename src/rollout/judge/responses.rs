@@ -31,6 +31,7 @@ use super::judge_settings::{Increase, JudgeSettings, Margin, Multiple};
 use super::margin_test::{MarginTest, QUIET_TICKS};
 use super::per_version::PerVersion;
 use super::response_rules::ResponseAction;
+use super::seen_bursts::BadRequests;
 use super::wealth::BurstLimits;
 use crate::shared::response_class::{ResponseAspect, ResponseClass};
 use crate::shared::response_counters::ClassTotals;
@@ -60,8 +61,8 @@ pub(crate) struct ResponseTests {
     totals: PerVersion<ClassTotals>,
     /// The candidate's in the last ticks, newest first.
     recent: VecDeque<ClassTotals>,
-    /// Whether the last ticks of one class are beyond what a burst of one endpoint explains.
-    beyond: Vec<bool>,
+    /// How often there may be bursts that explain the last ticks of one class.
+    rates: [Vec<f64>; 1],
     /// Ticks with evidence.
     ticks: u32,
     /// Ticks without any since the last one with some.
@@ -136,7 +137,7 @@ impl ResponseTests {
             started: now,
             totals: PerVersion::default(),
             recent: std::iter::repeat_n(ClassTotals::default(), ticks.max(1)).collect(),
-            beyond: vec![false; ticks],
+            rates: [vec![0.0; ticks]],
             ticks: 0,
             silent: 0,
         })
@@ -194,20 +195,19 @@ impl ResponseTests {
         if self.silent > 0 {
             return;
         }
-        let part = bursts.part_of_endpoints();
         for test in &mut self.tests {
             let class = test.class;
             let tally = ClassTally::of(class, &self.totals, now);
-            if test.rests(bursts.of_errors().exposed) {
+            if test.rests(bursts.exposed()) {
                 continue;
             }
-            let (mut asked, mut found) = (0, 0);
-            for (beyond, tick) in self.beyond.iter_mut().zip(&self.recent) {
-                asked += tick.asked_for(class);
-                found += tick.by_class[class.index()];
-                *beyond = part.is_some_and(|part| found as f64 > part * asked as f64);
-            }
-            let limits = BurstLimits { beyond: &self.beyond, ..bursts.of_errors() };
+            bursts.rate_failures(&mut self.rates[0], |oldest| {
+                let shown = self.recent.iter().take(oldest + 1);
+                let sum = |of: fn(&ClassTotals, ResponseClass) -> u64| shown.clone().map(|tick| of(tick, class)).sum();
+                let all = sum(|tick, class| tick.asked_for(class));
+                BadRequests { bad: sum(|tick, class| tick.by_class[class.index()]), all, usual: 0.0 }
+            });
+            let limits = BurstLimits { exposed: bursts.exposed(), rates: &self.rates };
             test.tests().for_each(|test| test.settle(&limits, &tally));
             test.look(self.totals.candidate.counted[class.index()], &tally);
         }

@@ -17,6 +17,7 @@ use super::margin_test::{MarginTest, QUIET_TICKS, QuietTicks};
 use super::per_version::PerVersion;
 use super::quantiles::{LatencyCounts, QUANTILES};
 use super::route_finding::{RouteFault, RouteFinding};
+use super::seen_bursts::BadRequests;
 use super::stretch::{Cumulative, Totals};
 use super::wealth::BurstLimits;
 use crate::rollout::TICK;
@@ -36,8 +37,9 @@ pub(super) struct RouteTest {
     has_requests: bool,
     /// What became of the candidate's requests in the last ticks, newest first.
     recent: VecDeque<RecentRequests>,
-    failures_beyond: Vec<bool>,
-    slow_beyond: Vec<bool>,
+    failure_rates: [Vec<f64>; 1],
+    /// By quantile.
+    slow_rates: [Vec<f64>; QUANTILES.len()],
     /// When the candidate had requests last.
     exposed_at: Duration,
     /// Ticks with requests.
@@ -82,8 +84,8 @@ impl RouteTest {
             totals: Totals { at: now, ..Totals::default() },
             has_requests: false,
             recent: std::iter::repeat_n(RecentRequests::default(), ticks.max(1)).collect(),
-            failures_beyond: vec![false; ticks],
-            slow_beyond: vec![false; ticks],
+            failure_rates: [vec![0.0; ticks]],
+            slow_rates: std::array::from_fn(|_| vec![0.0; ticks]),
             exposed_at: now,
             ticks: 0,
             failures_since: now,
@@ -134,11 +136,17 @@ impl RouteTest {
     pub(super) fn settle(&mut self, now: Duration, bursts: &BurstWatch) {
         let exposed = self.exposure(now);
         if std::mem::take(&mut self.has_requests) {
-            self.look_beyond(bursts);
             self.totals.at = now;
             self.settle_failures(exposed, bursts);
             if let Some(test) = &mut self.latency {
-                let limits = BurstLimits { exposed, beyond: &self.slow_beyond, ..bursts.of_latency() };
+                for (quantile, rates) in self.slow_rates.iter_mut().enumerate() {
+                    let usual = 1.0 - QUANTILES[quantile];
+                    bursts.rate_slow(quantile, rates, |oldest| {
+                        let shown = shown(&self.recent, oldest).latencies;
+                        BadRequests { bad: shown.above(quantile), all: shown.compared(quantile), usual }
+                    });
+                }
+                let limits = BurstLimits { exposed, rates: &self.slow_rates };
                 test.settle(&limits, &self.totals);
             }
         } else {
@@ -151,7 +159,11 @@ impl RouteTest {
 
     fn settle_failures(&mut self, exposed: f64, bursts: &BurstWatch) {
         if self.failures.has_event || self.failures.quiet.ticks >= QUIET_TICKS {
-            let limits = BurstLimits { exposed, beyond: &self.failures_beyond, ..bursts.of_errors() };
+            bursts.rate_failures(&mut self.failure_rates[0], |oldest| {
+                let shown = shown(&self.recent, oldest);
+                BadRequests { bad: shown.failures, all: shown.requests, usual: 0.0 }
+            });
+            let limits = BurstLimits { exposed, rates: &self.failure_rates };
             self.failures.settle(&limits, &self.tally());
         } else {
             self.failures.rest(exposed);
@@ -160,34 +172,12 @@ impl RouteTest {
 
     /// For how many seconds the candidate's requests to it were exposed to bursts.
     fn exposure(&mut self, now: Duration) -> f64 {
-        if self.recent.front().is_none_or(|newest| newest.requests == 0) {
+        if self.recent.front().is_none_or(|newest| newest.requests + newest.latencies.above(0) == 0) {
             return 0.0;
         }
-        let most = TICK * u32::try_from(self.failures_beyond.len()).unwrap_or(u32::MAX);
+        let most = TICK * u32::try_from(self.failure_rates[0].len()).unwrap_or(u32::MAX);
         let exposed = now.saturating_sub(std::mem::replace(&mut self.exposed_at, now));
         exposed.min(most).as_secs_f64()
-    }
-
-    /// Asks of the last ticks whether more is bad than a burst of one endpoint explains.
-    fn look_beyond(&mut self, bursts: &BurstWatch) {
-        let Some(part) = bursts.part_of_endpoints() else {
-            self.failures_beyond.fill(false);
-            self.slow_beyond.fill(false);
-            return;
-        };
-        let mut sum = RecentRequests::default();
-        let beyond = |bad: f64, all: u64| bad > part * all as f64;
-        for ((failures, slow), tick) in self.failures_beyond.iter_mut().zip(&mut self.slow_beyond).zip(&self.recent) {
-            sum.requests += tick.requests;
-            sum.failures += tick.failures;
-            sum.latencies.add(&tick.latencies);
-            *failures = beyond(sum.failures as f64, sum.requests);
-            *slow = QUANTILES.iter().enumerate().any(|(quantile, q)| {
-                let compared = sum.latencies.compared(quantile);
-                let usual = (1.0 - q) * compared as f64;
-                beyond((sum.latencies.above(quantile) as f64 - usual) / q, compared)
-            });
-        }
     }
 
     /// Users may have a failure once more, with this part of alpha.
@@ -280,6 +270,17 @@ impl SlownessTest {
             is_proved: self.ln_ahead >= 0.0 && counted && is_told,
         }
     }
+}
+
+/// The candidate's requests in the last ticks.
+fn shown(recent: &VecDeque<RecentRequests>, oldest: usize) -> RecentRequests {
+    let mut sum = RecentRequests::default();
+    for tick in recent.iter().take(oldest + 1) {
+        sum.requests += tick.requests;
+        sum.failures += tick.failures;
+        sum.latencies.add(&tick.latencies);
+    }
+    sum
 }
 
 fn failing(totals: &Totals) -> PerVersion<ClassShare> {

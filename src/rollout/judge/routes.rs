@@ -25,8 +25,8 @@
 //!
 //! Bursts, users and clients count as in the whole: a burst of an endpoint is one draw for each route that it hits; a
 //! user's first failure on a route counts, once in a window, and so does the first time that he exceeds one of the
-//! route's thresholds; a client's first failure counts likewise. What hangs is told at its end, or when its client
-//! leaves: that it is overdue is told by the whole. Classes of responses are not asked by route.
+//! route's thresholds; a client's first failure counts likewise. What hangs is told when it is older than one of them.
+//! Classes of responses are not asked by route.
 
 use std::sync::Arc;
 use std::time::Duration;

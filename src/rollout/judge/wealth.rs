@@ -53,21 +53,35 @@ pub(crate) struct Price {
     pub leak: f64,
 }
 
+/// Kinds of events that the alternatives of one test bet on, at the most.
+const EVENTS_MAX: usize = 3;
+
 /// How bursts are limited in one tick.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BurstLimits<'a> {
-    /// How often the candidate may have bursts, a second.
-    pub rate: f64,
+    /// How often the candidate may have bursts that explain what its last `l + 1` ticks show, a second; by the kind of
+    /// event. What is not there is limited most.
+    pub rates: &'a [Vec<f64>],
     /// For how many seconds the candidate was exposed to them since the tick before.
     pub exposed: f64,
-    /// Whether the last `l + 1` ticks are beyond what a burst of one endpoint explains.
-    pub beyond: &'a [bool],
+}
+
+impl BurstLimits<'_> {
+    /// The logarithm of what wealth may grow by within this number of ticks and one, by the kind of event.
+    fn ln_growths(&self, price: &Price, ticks: usize) -> [f64; EVENTS_MAX] {
+        std::array::from_fn(|event| match self.rates.get(event).and_then(|rates| rates.get(ticks)) {
+            Some(rate) => (price.leak / rate).ln_1p().clamp(LN_GROWTH_MIN.min(price.ln_growth), price.ln_growth),
+            None => LN_GROWTH_MIN.min(price.ln_growth),
+        })
+    }
 }
 
 /// What a test has won or lost with a stake of 1, over `N` alternatives.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Wealth<const N: usize> {
     rows: Vec<Row<N>>,
+    /// The kind of event that each alternative bets on.
+    events: [usize; N],
     /// What was not staked yet.
     pub reserve: f64,
     /// Logarithm of what this tick multiplies each alternative by.
@@ -114,6 +128,7 @@ impl<const N: usize> Wealth<N> {
         };
         Self {
             rows: prices.iter().map(row).collect(),
+            events: [0; N],
             reserve,
             ln_factors: [0.0; N],
             stakes: std::iter::repeat_n(0.0, burst_ticks).collect(),
@@ -129,10 +144,16 @@ impl<const N: usize> Wealth<N> {
         Self { ln_part: part.ln(), ..self }
     }
 
+    /// The same, where each alternative bets on the event with this number.
+    #[must_use]
+    pub(crate) fn betting_on(self, events: [usize; N]) -> Self {
+        Self { events, ..self }
+    }
+
     /// Closes the window and opens another, with a new stake and this part of alpha ([`super::windows`]).
     pub(crate) fn open_window(&mut self, part: f64) {
         let prices: Vec<_> = self.rows.iter().map(|row| row.price).collect();
-        let fresh = Self::with_reserve(RESERVE, &prices, self.stakes.len()).with_part(part);
+        let fresh = Self::with_reserve(RESERVE, &prices, self.stakes.len()).with_part(part).betting_on(self.events);
         *self = Self { ln_closed: self.ln_value(), led_closed: self.leading(), ..fresh };
     }
 
@@ -178,7 +199,7 @@ impl<const N: usize> Wealth<N> {
             return factors;
         }
         for row in &mut self.rows {
-            row.settle(&factors, &self.stakes, limits);
+            row.settle(&factors, &self.events, &self.stakes, limits);
         }
         self.stakes.pop_back();
         self.stakes.push_front(0.0);
@@ -216,18 +237,16 @@ impl<const N: usize> Wealth<N> {
 }
 
 impl<const N: usize> Row<N> {
-    fn settle(&mut self, factors: &[f64; N], stakes: &VecDeque<f64>, limits: &BurstLimits<'_>) {
-        let Price { part, ln_growth, leak } = self.price;
-        let usual = (leak / limits.rate).ln_1p().clamp(LN_GROWTH_MIN.min(ln_growth), ln_growth);
-        let lost = leak * limits.exposed;
+    fn settle(&mut self, factors: &[f64; N], events: &[usize; N], stakes: &VecDeque<f64>, limits: &BurstLimits<'_>) {
+        let lost = self.price.leak * limits.exposed;
         let mut staked = 0.0;
         for (ticks, past) in self.past.iter().enumerate() {
             staked += stakes.get(ticks).copied().unwrap_or(0.0);
-            let ln_staked = (staked * part / N as f64).ln();
-            let ln_growth = if limits.beyond.get(ticks).is_some_and(|beyond| *beyond) { ln_growth } else { usual };
+            let ln_staked = (staked * self.price.part / N as f64).ln();
+            let ln_growths = limits.ln_growths(&self.price, ticks);
             // What has not grown in this tick was within the limit before.
             for alternative in (0..N).filter(|alternative| factors[*alternative] > 0.0) {
-                let most = ln_growth + ln_add(past[alternative], ln_staked);
+                let most = ln_growths[events[alternative]] + ln_add(past[alternative], ln_staked);
                 self.ln_parts[alternative] = self.ln_parts[alternative].min(most);
             }
         }
@@ -323,7 +342,7 @@ mod tests {
         let mut wealth = Wealth::<2>::with_reserve(0.0, &[price], 4);
         let mut tick = |gain: f64, exposed: f64| {
             wealth.multiply(|_| gain);
-            wealth.settle(&BurstLimits { rate: 1e-9, exposed, beyond: &[] });
+            wealth.settle(&BurstLimits { rates: &[vec![1e-9; 4]], exposed });
             wealth.ln_value()
         };
         tick(0.0, 0.0);
@@ -335,18 +354,21 @@ mod tests {
     }
 
     #[test]
-    fn often_bursts_lower_the_growth_and_what_is_beyond_one_does_not() {
+    fn often_bursts_lower_the_growth_of_bets_on_what_they_explain() {
         let price = Price { part: 1.0, ln_growth: 5.0, leak: 0.5 };
-        let grown = |rate: f64, beyond: &[bool]| {
-            let mut wealth = Wealth::<2>::with_reserve(0.0, &[price], 2);
+        let grown = |rates: &[Vec<f64>], events: [usize; 2]| {
+            let mut wealth = Wealth::<2>::with_reserve(0.0, &[price], 2).betting_on(events);
             for gain in [0.0, 9.0] {
                 wealth.multiply(|_| gain);
-                wealth.settle(&BurstLimits { rate, exposed: 0.0, beyond });
+                wealth.settle(&BurstLimits { rates, exposed: 0.0 });
             }
             wealth.ln_value()
         };
-        assert!((grown(1e-9, &[false, false]) - 5.0).abs() < 1e-12);
-        assert!((grown(0.1, &[false, false]) - 6_f64.ln()).abs() < 1e-12, "1 + 0.5 / 0.1");
-        assert!((grown(0.1, &[true, true]) - 5.0).abs() < 1e-12);
+        let rates = [vec![0.1; 2], vec![0.0; 2]];
+        assert!((grown(&rates[1..], [0, 0]) - 5.0).abs() < 1e-12, "no burst explains it");
+        assert!((grown(&rates[..1], [0, 0]) - 6_f64.ln()).abs() < 1e-12, "1 + 0.5 / 0.1");
+        assert!((grown(&rates, [1, 1]) - 5.0).abs() < 1e-12, "bursts of another kind");
+        assert!((grown(&rates, [0, 1]) - ((6.0 + 5_f64.exp()) / 2.0).ln()).abs() < 1e-12);
+        assert!((grown(&[], [0, 0]) - LN_GROWTH_MIN).abs() < 1e-9);
     }
 }

@@ -175,6 +175,23 @@ fn worlds_to_be_found() -> Vec<TableWorld> {
     lines.flatten().collect()
 }
 
+/// Machines that are late by some milliseconds every second: good versions, and such that are slow besides.
+fn worlds_with_hiccups() -> Vec<TableWorld> {
+    let lasting = [20, 80].map(Duration::from_millis);
+    let hiccups = Some(Bursts { every: SECOND, lasting, kind: BurstKind::Pause });
+    let both = |slower| SimulatedWorld { bursts: hiccups, ..world(0.001, slower) };
+    let what = "both late by 20 to 80 ms every second";
+    let good = [10.0, 50.0].map(|percent| stays(what, percent, JudgeSettings::default(), both(1.0)));
+    let slow = TableWorld {
+        what: format!("twice as slow at once, {what}, {}", percent_text(10.0)),
+        plan: plan(&[10.0, 100.0], 60 * MINUTE, JudgeSettings::default()),
+        most: 15 * MINUTE,
+        world: both(2.0),
+        wanted: TableGoal::Found(Duration::from_secs(5)),
+    };
+    good.into_iter().chain([slow]).collect()
+}
+
 impl TableWorld {
     fn play(&self, world: usize, number: usize) -> SimulatedRun {
         simulate(&self.plan, &self.world, self.most, &mut StdRng::seed_from_u64(seed(world, number)))
@@ -305,10 +322,8 @@ fn play(worlds: &[TableWorld], runs: usize) -> Vec<Played> {
 
 #[test]
 fn equal_versions_stay_and_bad_ones_are_found() {
-    let worlds: Vec<_> = [worlds_of_strangers(), worlds_of_users(), worlds_at_full_load(), worlds_to_be_found()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let worlds = [worlds_of_strangers(), worlds_of_users(), worlds_at_full_load(), worlds_to_be_found()];
+    let worlds: Vec<_> = worlds.into_iter().flatten().chain(worlds_with_hiccups()).collect();
     let played = play(&worlds, number_from("RUNS").unwrap_or(1));
     told(&format!("{:>3} {:<70} turned back; median, 90th percentile; seed {SEED}", "", "world, v2's share"));
     let lines = worlds.iter().zip(&played).enumerate().filter(|(_, (_, played))| !played.runs.is_empty());
