@@ -109,12 +109,16 @@ async fn forward_request(
     let admitted = admit_request(worker, client, request, context)?;
     let host = admitted.host_name(&request.head.headers);
     let acquired = acquire(worker, &request.head, host, context).await?;
-    let TableView { table, target } = &acquired;
-    let token = bearer::verified(worker, table, target.service, &request.head.headers);
-    let claims = bearer::claims(worker, token.as_ref());
-    let view = target.view(&request.head, ClientView { host, client: admitted.client, claims });
-    let query = RouteQuery { acquired: &acquired, admitted: &admitted, view };
-    let Route { destination, connection, new_key } = route(worker, &query, context).await?;
+    // In a block, and the rest taken apart after it: a request under way keeps nothing that it needs no more.
+    let Route { destination, connection, new_key } = {
+        let TableView { table, target } = &acquired;
+        let token = bearer::verified(worker, table, target.service, &request.head.headers);
+        let claims = bearer::claims(worker, token.as_ref());
+        let view = target.view(&request.head, ClientView { host, client: admitted.client, claims });
+        let query = RouteQuery { acquired: &acquired, admitted: &admitted, view };
+        route(worker, &query, context).await?
+    };
+    let TableView { table, target } = acquired;
     let policy = &destination.service().spec.policy;
     let handshake = allowed_websocket(request, policy)?;
     let incoming = std::mem::take(&mut request.body);
@@ -125,7 +129,7 @@ async fn forward_request(
     let facts = header_edits::RequestFacts { admitted: &admitted, peer, method, version, id, revision };
     header_edits::request(&mut head.headers, &facts, &worker.settings.edit);
     let proof = handshake.as_ref().and_then(|handshake| handshake.ask(&mut head.headers, worker.random()));
-    address_request(head, &admitted, acquired.target, connection.endpoint());
+    address_request(head, &admitted, target, connection.endpoint());
     let replay = ReplayState::keep(&destination, head, &mut body, context);
     let outbound = OutboundRequest { head, body: &mut body, state: &request_body };
     let result = forward(worker, &destination, connection, outbound, context).await;
