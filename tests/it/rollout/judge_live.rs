@@ -8,8 +8,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -213,18 +213,40 @@ fn judge_live_slow_versions_are_turned_back_in_seconds() {
     judge_times("twice as slow", Duration::from_secs(5), took);
 }
 
+/// Stops a version for some milliseconds every second or so, for two minutes at the longest.
+fn delay_now_and_then(pid: Pid, over: &AtomicBool, mut random: StdRng) {
+    for _ in 0..100 {
+        thread::sleep(Duration::from_millis(random.random_range(700..1_300)));
+        if over.load(SeqCst) {
+            return;
+        }
+        kill_process(pid, Signal::STOP).unwrap();
+        thread::sleep(Duration::from_millis(random.random_range(30..90)));
+        kill_process(pid, Signal::CONT).unwrap();
+    }
+}
+
 /// Every machine makes some requests late together now and then; that is no reason to doubt that all are slow.
 #[test]
 fn judge_live_a_version_that_is_twice_as_slow_is_turned_back() {
     let most = 2_000;
     let mut stage = Stage::new(400, 8, 25);
     let rollout = stage.start();
-    // Until it has been seen what this machine does to v1.
-    stage.await_judged(rollout, 250);
-    stage.versions[1].tell("delay_ms", 50);
     let asked = |found: &Value| found["evidence"][0]["candidate"]["requests"].as_u64().unwrap_or(0);
     let is_over = |found: &Value| found["phase"] == "finished" || asked(found) > most;
-    let found = stage.operator.until(rollout, "turned back", is_over);
+    let (pids, over) = ([0, 1].map(|number| Pid::from_child(&stage.versions[number].child)), AtomicBool::new(false));
+    let found = thread::scope(|scope| {
+        for (number, pid) in (0..).zip(pids) {
+            let (over, random) = (&over, StdRng::seed_from_u64(SEED + number));
+            scope.spawn(move || delay_now_and_then(pid, over, random));
+        }
+        // Until that has been seen of v1.
+        stage.await_judged(rollout, 400);
+        stage.versions[1].tell("delay_ms", 50);
+        let found = stage.operator.until(rollout, "turned back", is_over);
+        over.store(true, SeqCst);
+        found
+    });
     assert_eq!(found["ending"], "rolled_back", "after {} of its requests: {found:#}", asked(&found));
     println!("after {} of its requests: {}", asked(&found), last_words(&found));
     stage.load.end();
