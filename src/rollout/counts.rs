@@ -8,6 +8,7 @@ use super::judge::evidence::RouteCounts;
 use super::judge::quantiles::{LatencyCounts, Thresholds};
 use super::judge::windows::Windows;
 use super::judge::{CandidateShare, EpochCounts, OutcomeCounts, PerVersion, Side};
+use crate::shared::additive::Additive;
 use crate::shared::canary_stats::{ArmTotals, CanaryStats, EpochTotals};
 use crate::shared::route_stats::{RouteEpochTotals, RouteTotals};
 use crate::shared::user_sets::{ActiveUsers, LatencySets};
@@ -62,10 +63,7 @@ impl CountsReader {
         let totals = canary.totals();
         let counts = totals.iter().filter_map(|now| {
             let before = self.seen.iter().find(|before| before.shares == now.shares);
-            let [candidate, baseline] = [0, 1].map(|index| match before {
-                Some(before) => now.arms[index].since(&before.arms[index]),
-                None => now.arms[index],
-            });
+            let [candidate, baseline] = before.map_or(now.arms, |before| now.arms.since(&before.arms));
             let [for_candidate, for_baseline] = now.shares.map(|slots| Weight::from_slots(slots).unwrap_or_default());
             Some(EpochCounts {
                 share: CandidateShare::of(for_candidate, for_baseline)?,
@@ -89,7 +87,7 @@ impl CountsReader {
             let before = self.seen_routes.iter().find(|before| before.shares == epoch.shares);
             for (number, now) in epoch.routes.iter().enumerate() {
                 let then = before.and_then(|before| before.routes.get(number)).copied().unwrap_or_default();
-                let [candidate, baseline] = [0, 1].map(|arm| now[arm].since(&then[arm]));
+                let [candidate, baseline] = now.since(&then);
                 let new = RouteCounts {
                     number,
                     share,

@@ -1,5 +1,6 @@
 //! What is counted of one version under one share: the counters of a worker, and their sums.
 
+use super::additive::additive;
 use super::count::Count;
 use super::response_counters::{ClassCounters, ClassTotals};
 
@@ -58,47 +59,17 @@ pub struct ArmTotals {
     pub classes: ClassTotals,
 }
 
-impl ArmTotals {
-    /// Adds what a worker has counted.
-    pub(crate) fn add(&mut self, counts: &ArmCounters) {
-        self.requests += counts.requests.value();
-        self.draws += counts.draws.value();
-        self.lost += counts.lost.value();
-        self.failures += counts.failures.value();
-        self.counted_failures += counts.counted_failures.value();
-        add(&mut self.by_exceeded, &counts.by_exceeded);
-        add(&mut self.overdue, &counts.overdue);
-        add(&mut self.first_above, &counts.first_above);
-        self.timed += counts.timed.value();
-        self.slow += counts.slow.value();
-        self.first_slow += counts.first_slow.value();
-        self.classes.add(&counts.classes);
-    }
-
-    /// What was counted since `earlier`.
-    #[must_use]
-    pub fn since(&self, earlier: &Self) -> Self {
-        Self {
-            requests: self.requests.saturating_sub(earlier.requests),
-            draws: self.draws.saturating_sub(earlier.draws),
-            lost: self.lost.saturating_sub(earlier.lost),
-            failures: self.failures.saturating_sub(earlier.failures),
-            counted_failures: self.counted_failures.saturating_sub(earlier.counted_failures),
-            by_exceeded: less(self.by_exceeded, earlier.by_exceeded),
-            overdue: less(self.overdue, earlier.overdue),
-            first_above: less(self.first_above, earlier.first_above),
-            timed: self.timed.saturating_sub(earlier.timed),
-            slow: self.slow.saturating_sub(earlier.slow),
-            first_slow: self.first_slow.saturating_sub(earlier.first_slow),
-            classes: self.classes.since(&earlier.classes),
-        }
-    }
-}
-
-pub(super) fn add<const N: usize>(totals: &mut [u64; N], counts: &[Count; N]) {
-    totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count.value());
-}
-
-pub(super) fn less<const N: usize>(now: [u64; N], earlier: [u64; N]) -> [u64; N] {
-    std::array::from_fn(|i| now[i].saturating_sub(earlier[i]))
-}
+additive!(ArmTotals, of ArmCounters {
+    requests,
+    draws,
+    failures,
+    counted_failures,
+    lost,
+    by_exceeded,
+    overdue,
+    first_above,
+    timed,
+    slow,
+    first_slow,
+    classes,
+});

@@ -18,6 +18,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
+use super::additive::Counters;
 pub(crate) use super::arm_counters::ArmTotals;
 use super::arm_counters::{ArmCounters, EpochCounters, THRESHOLDS};
 use super::canary_clients::{ClientNumber, ClientWatch};
@@ -304,7 +305,7 @@ impl SplitEpoch {
         let cells = self.cells.iter().filter_map(OnceLock::get).map(|cell| &**cell);
         for cell in cells.chain([&self.swept]) {
             for (totals, counts) in arms.iter_mut().zip(&cell.0) {
-                totals.add(counts);
+                counts.add_to(totals);
             }
         }
         EpochTotals { shares: self.shares, arms }
@@ -358,6 +359,7 @@ impl CanaryRules {
 mod tests {
     use super::Arm::{Baseline, Candidate};
     use super::*;
+    use crate::shared::additive::Additive;
     use crate::shared::response_class::ObservedResponse;
     use crate::shared::response_counters::ResponseOutcome;
     use crate::shared::slot_set::SlotSet;

@@ -8,9 +8,11 @@
 //! [`route_stats`] counts by page ([`canary_routes`]), of those that [`busy_routes`] has found ([`route_name`],
 //! [`route_number`]), [`canary_clients`] whose outcomes are evidence, [`hold`] is a moment in which requests wait,
 //! [`slot_set`] is a bit for each slot of the key space, [`user_sets`] is what each of them has said already,
-//! [`failure_runs`] for how long it has had nothing but failures, [`count`] a counter with one writer, [`octaves`]
-//! buckets that grow with the value, and [`name`] what users call services and versions.
+//! [`failure_runs`] for how long it has had nothing but failures, [`count`] a counter with one writer, [`additive`]
+//! sums and differences of counts, [`octaves`] buckets that grow with the value, and [`name`] what users call services
+//! and versions.
 
+pub(crate) mod additive;
 pub(crate) mod arm_counters;
 pub(crate) mod busy_routes;
 pub(crate) mod canary_clients;

@@ -1,5 +1,6 @@
 //! How many responses of each class there were, by version and share.
 
+use super::additive::additive;
 use super::canary_clients::ClientNumber;
 use super::count::Count;
 use super::response_class::{CLASSES, ClassSet, ObservedResponse, ResponseClass};
@@ -111,38 +112,9 @@ impl ResponseStats {
     }
 }
 
+additive!(ClassTotals, of ClassCounters { asked, compared, by_class, counted });
+
 impl ClassTotals {
-    pub(crate) fn add(&mut self, counters: &ClassCounters) {
-        self.asked += counters.asked.value();
-        self.compared += counters.compared.value();
-        for (totals, counts) in [(&mut self.by_class, &counters.by_class), (&mut self.counted, &counters.counted)] {
-            totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count.value());
-        }
-    }
-
-    /// Adds `more`.
-    pub(crate) fn add_totals(&mut self, more: &Self) {
-        self.asked += more.asked;
-        self.compared += more.compared;
-        for (totals, more) in [(&mut self.by_class, more.by_class), (&mut self.counted, more.counted)] {
-            totals.iter_mut().zip(more).for_each(|(total, more)| *total += more);
-        }
-    }
-
-    /// What was counted since `earlier`.
-    #[must_use]
-    pub fn since(&self, earlier: &Self) -> Self {
-        let less = |now: &[u64; CLASSES], then: &[u64; CLASSES]| {
-            std::array::from_fn(|class| now[class].saturating_sub(then[class]))
-        };
-        Self {
-            asked: self.asked.saturating_sub(earlier.asked),
-            compared: self.compared.saturating_sub(earlier.compared),
-            by_class: less(&self.by_class, &earlier.by_class),
-            counted: less(&self.counted, &earlier.counted),
-        }
-    }
-
     /// Responses that were asked whether they are in `class`.
     #[must_use]
     pub fn asked_for(&self, class: ResponseClass) -> u64 {

@@ -17,7 +17,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
-use super::arm_counters::{self, THRESHOLDS};
+use super::additive::{Counters, additive};
+use super::arm_counters::THRESHOLDS;
 use super::busy_routes::{BusyRoutes, SeenRoute};
 use super::canary_clients::ClientNumber;
 use super::count::Count;
@@ -350,38 +351,14 @@ impl RouteEpochTotals {
         let mut routes = vec![[RouteTotals::default(); 2]; known];
         for counters in counted.iter().filter_map(OnceLock::get) {
             for (number, arms) in routes.iter_mut().enumerate() {
-                arms.iter_mut().zip(&**counters).for_each(|(totals, counters)| totals.add(counters, number));
+                arms.iter_mut().zip(&**counters).for_each(|(totals, counters)| counters.0[number].add_to(totals));
             }
         }
         Self { shares, routes }
     }
 }
 
-impl RouteTotals {
-    /// Adds what was counted of the route with this number.
-    pub(crate) fn add(&mut self, counters: &RouteCounters, number: usize) {
-        let Some(counts) = counters.0.get(number) else { return };
-        self.requests += counts.requests.value();
-        self.failures += counts.failures.value();
-        self.counted_failures += counts.counted_failures.value();
-        arm_counters::add(&mut self.by_exceeded, &counts.by_exceeded);
-        arm_counters::add(&mut self.overdue, &counts.overdue);
-        arm_counters::add(&mut self.first_above, &counts.first_above);
-    }
-
-    /// What was counted since `earlier`.
-    #[must_use]
-    pub(crate) fn since(&self, earlier: &Self) -> Self {
-        Self {
-            requests: self.requests.saturating_sub(earlier.requests),
-            failures: self.failures.saturating_sub(earlier.failures),
-            counted_failures: self.counted_failures.saturating_sub(earlier.counted_failures),
-            by_exceeded: arm_counters::less(self.by_exceeded, earlier.by_exceeded),
-            overdue: arm_counters::less(self.overdue, earlier.overdue),
-            first_above: arm_counters::less(self.first_above, earlier.first_above),
-        }
-    }
-}
+additive!(RouteTotals, of RouteArmCounters { requests, failures, counted_failures, by_exceeded, overdue, first_above });
 
 #[cfg(test)]
 mod tests {
@@ -454,7 +431,7 @@ mod tests {
             };
             stats.count(0, &counters, &outcome, Requester { slot: Some(7), client: None });
             let mut totals = RouteTotals::default();
-            totals.add(&counters, route.index());
+            counters.0[route.index()].add_to(&mut totals);
             (totals.failures, totals.counted_failures)
         };
         assert_eq!((fail("/a"), fail("/a"), fail("/b")), ((1, 1), (2, 1), (1, 1)));
@@ -477,7 +454,7 @@ mod tests {
             let client = Some(clients.number(address.into()));
             stats.count(0, &counters, &outcome, Requester::of(Some(Asker { slot, client })));
             let mut totals = RouteTotals::default();
-            totals.add(&counters, 0);
+            counters.0[0].add_to(&mut totals);
             (totals.counted_failures, totals.first_above)
         };
         (0..1_000).for_each(|slot| assert_eq!(fail(slot, [10, 0, 0, 1]), (1, [1, 1, 0])));
@@ -505,7 +482,7 @@ mod tests {
         [5, 25, 31].into_iter().for_each(time);
         [5, 25].into_iter().for_each(|waited| end(waited, false));
         let mut totals = RouteTotals::default();
-        totals.add(&counters, 0);
+        counters.0[0].add_to(&mut totals);
         assert_eq!((totals.requests, totals.by_exceeded), (4, [1, 0, 1, 1]));
         assert_eq!((totals.overdue, totals.first_above), ([1, 1, 0], [3, 3, 1]));
     }

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use super::labels::{CodeClass, FirstAttempt, Retry, UpstreamFailure};
 use super::latency_histogram::{Latency, LatencyTotals};
+use crate::shared::additive::{Additive, Counters};
 use crate::shared::count::Count;
 
 /// The counters of one version: a cell for each worker, made when the worker first needs it, because most of ten
@@ -102,11 +103,11 @@ impl VersionTotals {
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
-            codes: std::array::from_fn(|i| self.codes[i].saturating_sub(earlier.codes[i])),
-            failures: std::array::from_fn(|i| self.failures[i].saturating_sub(earlier.failures[i])),
-            firsts: std::array::from_fn(|i| self.firsts[i].saturating_sub(earlier.firsts[i])),
-            retries: std::array::from_fn(|i| self.retries[i].saturating_sub(earlier.retries[i])),
-            passed_on: self.passed_on.saturating_sub(earlier.passed_on),
+            codes: Additive::since(&self.codes, &earlier.codes),
+            failures: Additive::since(&self.failures, &earlier.failures),
+            firsts: Additive::since(&self.firsts, &earlier.firsts),
+            retries: Additive::since(&self.retries, &earlier.retries),
+            passed_on: Additive::since(&self.passed_on, &earlier.passed_on),
             long_open: self.long_open,
             latency: self.latency.since(&earlier.latency),
         }
@@ -137,18 +138,10 @@ impl VersionStats {
     pub fn totals(&self) -> VersionTotals {
         let mut totals = VersionTotals::default();
         for cell in self.cells.iter().filter_map(OnceLock::get) {
-            for (total, count) in totals.codes.iter_mut().zip(&cell.codes) {
-                *total += count.value();
-            }
-            for (total, count) in totals.failures.iter_mut().zip(&cell.failures) {
-                *total += count.value();
-            }
-            for (total, count) in totals.firsts.iter_mut().zip(&cell.firsts) {
-                *total += count.value();
-            }
-            for (total, count) in totals.retries.iter_mut().zip(&cell.retries) {
-                *total += count.value();
-            }
+            cell.codes.add_to(&mut totals.codes);
+            cell.failures.add_to(&mut totals.failures);
+            cell.firsts.add_to(&mut totals.firsts);
+            cell.retries.add_to(&mut totals.retries);
             totals.passed_on += cell.passed_on.value();
             totals.long_open = totals.long_open.wrapping_add(cell.long_open.value());
             cell.latency.add_to(&mut totals.latency);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::per_version::PerVersion;
 use super::stretch::RunningTotals;
+use crate::shared::additive::additive;
 use crate::shared::response_class::ResponseClass;
 use crate::shared::response_counters::ClassTotals;
 
@@ -46,11 +47,9 @@ impl ClassShare {
     pub fn part(&self) -> f64 {
         if self.asked == 0 { 0.0 } else { self.found as f64 / self.asked as f64 }
     }
-
-    fn since(&self, earlier: &Self) -> Self {
-        Self { asked: self.asked.saturating_sub(earlier.asked), found: self.found.saturating_sub(earlier.found) }
-    }
 }
+
+additive!(ClassShare { asked, found });
 
 pub(super) fn shares(class: ResponseClass, totals: &PerVersion<ClassTotals>) -> PerVersion<ClassShare> {
     let of =
@@ -64,16 +63,9 @@ impl ClassTally {
     }
 }
 
-impl RunningTotals for ClassTally {
-    fn since(&self, earlier: &Self) -> Self {
-        let (now, then) = (&self.shares, &earlier.shares);
-        let shares = PerVersion {
-            candidate: now.candidate.since(&then.candidate),
-            baseline: now.baseline.since(&then.baseline),
-        };
-        Self { at: self.at.saturating_sub(earlier.at), shares }
-    }
+additive!(ClassTally { at, shares });
 
+impl RunningTotals for ClassTally {
     fn of_candidate(&self) -> u64 {
         self.shares.candidate.asked
     }

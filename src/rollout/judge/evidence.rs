@@ -13,6 +13,7 @@
 
 use std::time::Duration;
 
+use crate::shared::additive::additive;
 use crate::shared::response_counters::ClassTotals;
 use crate::shared::route_name::RouteName;
 use crate::shared::user_sets::ActiveUsers;
@@ -95,28 +96,9 @@ impl OutcomeCounts {
     pub fn judged(&self, share: CandidateShare) -> u64 {
         if share.compares() { self.draws } else { self.requests }
     }
-
-    /// Adds `more`.
-    pub fn add(&mut self, more: &Self) {
-        self.requests += more.requests;
-        self.draws += more.draws;
-        self.lost += more.lost;
-        self.failures += more.failures;
-        self.counted_failures += more.counted_failures;
-    }
-
-    /// What was counted since `earlier`.
-    #[must_use]
-    pub(crate) fn since(&self, earlier: &Self) -> Self {
-        Self {
-            requests: self.requests.saturating_sub(earlier.requests),
-            draws: self.draws.saturating_sub(earlier.draws),
-            lost: self.lost.saturating_sub(earlier.lost),
-            failures: self.failures.saturating_sub(earlier.failures),
-            counted_failures: self.counted_failures.saturating_sub(earlier.counted_failures),
-        }
-    }
 }
+
+additive!(OutcomeCounts { requests, draws, failures, counted_failures, lost });
 
 /// What the last tick brought of one weight epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]

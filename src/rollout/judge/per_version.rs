@@ -3,6 +3,8 @@
 //! Named fields, not an array or a tuple: a reader must see which version is which, because a swap of the two would
 //! judge the baseline.
 
+use crate::shared::additive::Additive;
+
 /// One of the two versions that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -41,5 +43,16 @@ impl<T> PerVersion<T> {
             Side::Candidate => &mut self.candidate,
             Side::Baseline => &mut self.baseline,
         }
+    }
+}
+
+impl<T: Additive> Additive for PerVersion<T> {
+    fn add(&mut self, more: &Self) {
+        self.candidate.add(&more.candidate);
+        self.baseline.add(&more.baseline);
+    }
+
+    fn since(&self, earlier: &Self) -> Self {
+        Self { candidate: self.candidate.since(&earlier.candidate), baseline: self.baseline.since(&earlier.baseline) }
     }
 }

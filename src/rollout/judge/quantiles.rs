@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::judge_settings::Multiple;
 use super::per_version::Side;
+use crate::shared::additive::additive;
 
 /// The baseline's quantiles that are thresholds.
 pub(crate) const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
@@ -102,31 +103,9 @@ impl LatencyCounts {
     pub fn below(&self, quantile: usize) -> u64 {
         self.by_exceeded.iter().take(quantile + 1).sum()
     }
-
-    /// Adds `more`.
-    pub fn add(&mut self, more: &Self) {
-        let sum = |counts: &mut [u64], more: &[u64]| counts.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
-        sum(&mut self.by_exceeded, &more.by_exceeded);
-        sum(&mut self.overdue, &more.overdue);
-        sum(&mut self.first_above, &more.first_above);
-        self.timed += more.timed;
-        self.slow += more.slow;
-        self.first_slow += more.first_slow;
-    }
-
-    /// What was counted since `earlier`.
-    #[must_use]
-    pub(crate) fn since(&self, earlier: &Self) -> Self {
-        Self {
-            by_exceeded: std::array::from_fn(|i| self.by_exceeded[i].saturating_sub(earlier.by_exceeded[i])),
-            overdue: std::array::from_fn(|i| self.overdue[i].saturating_sub(earlier.overdue[i])),
-            first_above: std::array::from_fn(|i| self.first_above[i].saturating_sub(earlier.first_above[i])),
-            timed: self.timed.saturating_sub(earlier.timed),
-            slow: self.slow.saturating_sub(earlier.slow),
-            first_slow: self.first_slow.saturating_sub(earlier.first_slow),
-        }
-    }
 }
+
+additive!(LatencyCounts { by_exceeded, overdue, first_above, timed, slow, first_slow });
 
 /// A latency in whole microseconds, as counters keep it; half a million years at most.
 #[must_use]

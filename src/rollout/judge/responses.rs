@@ -33,6 +33,7 @@ use super::per_version::PerVersion;
 use super::response_rules::ResponseAction;
 use super::seen_bursts::BadRequests;
 use super::wealth::BurstLimits;
+use crate::shared::additive::Additive;
 use crate::shared::response_class::{ResponseAspect, ResponseClass};
 use crate::shared::response_counters::ClassTotals;
 
@@ -183,10 +184,10 @@ impl ResponseTests {
                 large.fold(&bets.large, counts);
             }
         }
-        self.totals.candidate.add_totals(candidate);
-        self.totals.baseline.add_totals(baseline);
+        self.totals.candidate.add(candidate);
+        self.totals.baseline.add(baseline);
         if let Some(newest) = self.recent.front_mut() {
-            newest.add_totals(candidate);
+            newest.add(candidate);
         }
     }
 

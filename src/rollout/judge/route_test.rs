@@ -21,6 +21,7 @@ use super::seen_bursts::BadRequests;
 use super::stretch::{Cumulative, Totals};
 use super::wealth::BurstLimits;
 use crate::rollout::TICK;
+use crate::shared::additive::Additive;
 use crate::shared::route_name::RouteName;
 
 /// Stakes are made at each of this number of ticks with requests.
@@ -121,10 +122,8 @@ impl RouteTest {
             test.quiet.catch_up(&mut test.test.wealth);
             test.test.fold(bets.latency, &latencies.candidate, &latencies.baseline);
         }
-        self.totals.outcomes.candidate.add(candidate);
-        self.totals.outcomes.baseline.add(baseline);
-        self.totals.latencies.candidate.add(&latencies.candidate);
-        self.totals.latencies.baseline.add(&latencies.baseline);
+        self.totals.outcomes.add(&counts.outcomes);
+        self.totals.latencies.add(latencies);
         if let Some(newest) = self.recent.front_mut() {
             newest.requests += candidate.requests;
             newest.failures += candidate.failures;

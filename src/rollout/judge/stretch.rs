@@ -14,6 +14,7 @@ use super::latency::ALTERNATIVES;
 use super::per_version::PerVersion;
 use super::quantiles::LatencyCounts;
 use super::wealth::Wealth;
+use crate::shared::additive::{Additive, additive};
 
 /// What was counted by a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -52,10 +53,7 @@ pub(crate) struct Cumulative<const N: usize, T = Totals> {
 }
 
 /// What can be counted from a moment on.
-pub(crate) trait RunningTotals: Copy {
-    /// What was counted since `earlier`.
-    fn since(&self, earlier: &Self) -> Self;
-
+pub(crate) trait RunningTotals: Additive + Copy {
     /// Requests of the candidate.
     fn of_candidate(&self) -> u64;
 }
@@ -120,22 +118,9 @@ pub(crate) struct Stretch<T = Totals> {
     pub found: T,
 }
 
-impl RunningTotals for Totals {
-    fn since(&self, earlier: &Self) -> Self {
-        let (outcomes, latencies) = (&self.outcomes, &self.latencies);
-        Self {
-            at: self.at.saturating_sub(earlier.at),
-            outcomes: PerVersion {
-                candidate: outcomes.candidate.since(&earlier.outcomes.candidate),
-                baseline: outcomes.baseline.since(&earlier.outcomes.baseline),
-            },
-            latencies: PerVersion {
-                candidate: latencies.candidate.since(&earlier.latencies.candidate),
-                baseline: latencies.baseline.since(&earlier.latencies.baseline),
-            },
-        }
-    }
+additive!(Totals { at, outcomes, latencies });
 
+impl RunningTotals for Totals {
     fn of_candidate(&self) -> u64 {
         self.outcomes.candidate.requests
     }

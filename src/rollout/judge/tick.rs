@@ -23,6 +23,7 @@ use super::responses::{ResponseBets, ResponseTests};
 use super::routes::RouteTests;
 use super::stretch::{Stretches, Totals};
 use super::windows::{WINDOW, Window, Windows, is_used_up};
+use crate::shared::additive::Additive;
 use crate::shared::user_sets::ActiveUsers;
 
 /// Below a millisecond it is the machine that is timed, and all the traffic is more than part of it.
@@ -370,16 +371,9 @@ impl Judge {
         }
         self.health.add(now, baseline);
         self.candidate_health.add(now, candidate);
-        self.add(epoch);
-    }
-
-    fn add(&mut self, epoch: &EpochCounts) {
-        for totals in [&mut self.outcomes, &mut self.step] {
-            totals.candidate.add(&epoch.outcomes.candidate);
-            totals.baseline.add(&epoch.outcomes.baseline);
-        }
-        self.latencies.candidate.add(&epoch.latencies.candidate);
-        self.latencies.baseline.add(&epoch.latencies.baseline);
+        self.outcomes.add(&epoch.outcomes);
+        self.step.add(&epoch.outcomes);
+        self.latencies.add(&epoch.latencies);
     }
 
     /// The bets under a share.

@@ -21,6 +21,7 @@ use super::super::run::Rollout;
 use super::world::{BurstKind, Bursts, SimulatedWorld, UserPopulation};
 use crate::rollout::TICK;
 use crate::rollout::judge::judge_settings::Multiple;
+use crate::shared::additive::Additive;
 use crate::shared::canary_stats::{Arm, CanaryOutcome, CanaryStats, CanaryTerms, ResponseSeen};
 use crate::shared::flights::Told;
 use crate::shared::response_class::{ObservedResponse, ResponseClass};
@@ -178,7 +179,7 @@ impl SimulatedEndpoint {
         }
         let outcomes = OutcomeCounts::of(requests, failures);
         counts.outcomes.of_mut(self.side).add(&outcomes);
-        counts.responses.of_mut(self.side).add_totals(&odds.classes(self.side, requests, failures, random));
+        counts.responses.of_mut(self.side).add(&odds.classes(self.side, requests, failures, random));
         counts.latencies.of_mut(self.side).add(&timed.unwrap_or_default());
     }
 }

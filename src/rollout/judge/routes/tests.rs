@@ -6,6 +6,7 @@ use super::super::quantiles::LatencyCounts;
 use super::super::verdict::{Bake, JudgeDecision, Names, RollbackCause};
 use super::super::{CandidateShare, Judge, PerVersion};
 use super::*;
+use crate::shared::additive::Additive;
 
 const SEED: u64 = 20_261_129;
 const TICK: Duration = Duration::from_millis(250);
@@ -89,8 +90,7 @@ fn judged_as(
         let routes: Vec<_> = pages.iter().enumerate().map(|(number, page)| ask(page, number, w, chance)).collect();
         let mut all = whole(w, share(w));
         for route in &routes {
-            all.outcomes.candidate.add(&route.outcomes.candidate);
-            all.outcomes.baseline.add(&route.outcomes.baseline);
+            all.outcomes.add(&route.outcomes);
         }
         let routes: Vec<_> = routes.into_iter().filter(|route| route.outcomes != PerVersion::default()).collect();
         let evidence = Evidence { epochs: &[all], routes: &routes, route_names: &route_names, ..Evidence::default() };

@@ -6,6 +6,7 @@ use super::super::world::SimulatedWorld;
 use super::{Odds, binomial, strangers};
 use crate::rollout::judge::evidence::RouteCounts;
 use crate::rollout::judge::{CandidateShare, EpochCounts, PerVersion, Side};
+use crate::shared::additive::Additive;
 
 /// Requests of strangers of which a part are for one page, where alone the versions differ.
 pub(super) struct PageTraffic<'o> {
@@ -29,7 +30,7 @@ impl PageTraffic<'_> {
         for side in [Side::Candidate, Side::Baseline] {
             counts.outcomes.of_mut(side).add(page.outcomes.of(side));
             counts.latencies.of_mut(side).add(page.latencies.of(side));
-            counts.responses.of_mut(side).add_totals(page.responses.of(side));
+            counts.responses.of_mut(side).add(page.responses.of(side));
         }
         let EpochCounts { share, outcomes, latencies, .. } = page;
         (counts, RouteCounts { number: 0, share, outcomes, latencies })
