@@ -49,6 +49,9 @@ enum RolloutSubcommand {
 struct StartArgs {
     /// The service, or with --group the group
     service: String,
+    /// Where other commands have the version.
+    #[arg(hide = true, value_name = "VERSION", value_parser = named_by_to)]
+    _misplaced: Option<String>,
     /// It is a group of services
     #[arg(long)]
     group: bool,
@@ -162,6 +165,15 @@ impl StartArgs {
         Ok(body.into())
     }
 }
+
+/// A version that follows the service, as it does in `flip`.
+fn named_by_to(version: &str) -> Result<String, VersionIsAnOption> {
+    Err(VersionIsAnOption(version.to_owned()))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("want the version as an option: --to {0}")]
+struct VersionIsAnOption(String);
 
 /// Whole numbers without a point: that is how a config has them.
 fn whole(number: f64) -> Value {

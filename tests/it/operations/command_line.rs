@@ -47,6 +47,10 @@ fn usage_names_what_is_missing_also_if_the_address_is_in_the_environment() {
     let (code, _, errors) = run(nowhere, &["flip", "shop"]);
     assert_eq!(code, 64);
     assert!(errors.contains("Usage: pointsman flip <SERVICE> <VERSION>"), "{errors}");
+    let (code, _, errors) = run(nowhere, &["rollout", "start", "shop", "v2"]);
+    assert!(code == 64 && errors.contains("want the version as an option: --to v2"), "{errors}");
+    let (_, help, _) = run(nowhere, &["rollout", "start", "--help"]);
+    assert!(help.contains("Usage: pointsman rollout start [OPTIONS] <SERVICE>\n"), "{help}");
     let (code, _, errors) = run(nowhere, &["explain"]);
     assert!(code == 64 && errors.contains("Usage: pointsman explain <URL>"), "{errors}");
     let (_, help, _) = run(nowhere, &["explain", "--help"]);
