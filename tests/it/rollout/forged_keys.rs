@@ -3,11 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use pointsman::testing::table::Slots;
+use pointsman::testing::table::hash::Salt;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::judge_live::runs;
 use crate::support::load::{Load, User, connect};
 use crate::support::release::{Operator, id, last_words};
+use crate::support::spec::weights;
 use crate::support::{Client, Origin, Proxy, Reply, Setup};
 
 /// Honest requests a second, each by another user with an address of his own.
@@ -68,7 +72,7 @@ impl User for Asking {
         let own = format!("10.{b}.{c}.{d}");
         self.asked += 1;
         let page = self.pages[asked % self.pages.len()];
-        let key = if self.keys.is_empty() { &own } else { &self.keys[asked / self.pages.len() % self.keys.len()] };
+        let key = if self.keys.is_empty() { &own } else { &self.keys[asked % self.keys.len()] };
         let address = self.address.unwrap_or(&own);
         let client = self.client.take().filter(|client| !client.is_over());
         let mut client = client.map_or_else(|| connect(self.proxy).map(Client::over), Ok)?;
@@ -84,12 +88,17 @@ struct Release {
     proxy: Proxy,
     operator: Operator,
     rollout: u64,
+    percent: u32,
     _load: Load,
     _origins: [Origin; 2],
 }
 
 impl Release {
     fn start(percent: u32, failing: u64, judge: &Value) -> Self {
+        Self::start_baking(percent, failing, judge, "6s")
+    }
+
+    fn start_baking(percent: u32, failing: u64, judge: &Value, bake: &str) -> Self {
         let origins = [version("v1", 0), version("v2", failing)];
         let proxy = Setup::to(&[&origins[0], &origins[1]])
             .listener("trusted_proxies = [\"127.0.0.0/8\"]")
@@ -99,23 +108,21 @@ impl Release {
         let honest = Asking::of(proxy.address, HONEST, 10).map(|asking| Box::new(asking) as Box<dyn User>);
         let load = Load::start(honest.collect());
         load.await_more(100);
-        let plan = json!({"steps": [percent, 100], "bake": "6s", "judge": judge});
+        let plan = json!({"steps": [percent, 100], "bake": bake, "judge": judge});
         let rollout = id(&operator.start(json!({"service": "site", "to": "v2", "plan": plan})));
-        Self { proxy, operator, rollout, _load: load, _origins: origins }
+        Self { proxy, operator, rollout, percent, _load: load, _origins: origins }
     }
 
-    /// Keys of users of one version, learned from many addresses.
+    /// Keys of users of one version in the first step, as anybody computes them who knows the salt.
     fn keys(&self, of: &str, count: usize) -> Vec<String> {
-        let mut client = self.proxy.client();
-        let is_of = |number: &u32| {
-            let [_, b, c, d] = number.to_be_bytes();
-            let from = format!("X-Forwarded-For: 11.{b}.{c}.{d}");
-            let head = format!("GET / HTTP/1.1\r\nHost: a\r\nx-user-id: forged-{number}\r\n{from}\r\n\r\n");
-            client.write(head).read(false).is_ok_and(|answer| answer.body.bytes == of.as_bytes())
-        };
-        let keys = (0..100_000).filter(is_of).take(count).map(|number| format!("forged-{number}")).collect::<Vec<_>>();
-        assert_eq!(keys.len(), count);
-        keys
+        let salt = Salt::new(self.proxy.status()["salt"].as_str().unwrap());
+        let slots = Slots::fresh(&weights("v1=100 v2=0")).relaid(&weights(&format!(
+            "v1={} v2={}",
+            100 - self.percent,
+            self.percent
+        )));
+        let keys = (0..).map(|number: u32| format!("forged-{number}"));
+        keys.filter(|key| slots.owner(salt.slot(key.as_bytes())).as_str() == of).take(count).collect()
     }
 
     /// One address sends garbage to the version that these keys belong to.
@@ -144,8 +151,7 @@ fn judge() -> Value {
 fn seven_requests_by_keys_of_one_version_are_no_evidence() {
     let release =
         Release::start(10, 0, &json!({"warm_up": "0s", "requests_min": 100, "slower": false, "tolerate_burst": "0s"}));
-    let judged = |view: &Value| view["evidence"][0]["candidate"]["requests"].as_u64() >= Some(20);
-    release.operator.until(release.rollout, "judged", judged);
+    release.operator.until_judged(release.rollout, 20);
     let keys = release.keys("v2", 7);
     let mut client = release.proxy.client();
     for key in keys {
@@ -160,10 +166,24 @@ fn seven_requests_by_keys_of_one_version_are_no_evidence() {
 #[test]
 fn garbage_by_forged_keys_of_v2_turns_nothing_back() {
     let release = Release::start(50, 0, &judge());
-    let keys = release.keys("v2", 500);
+    let keys = release.keys("v2", 10_000);
     let attack = release.attack(&keys, 50);
     release.until_ended("completed");
     assert!(attack.end_well() > 300, "it was attacked");
+}
+
+/// The same for as long as it takes to use all of the keys, where there is time for it.
+#[test]
+fn judge_live_ten_thousand_forged_keys_turn_nothing_back() {
+    if runs().is_none() {
+        return;
+    }
+    let release = Release::start_baking(50, 0, &judge(), "110s");
+    let attack = release.attack(&release.keys("v2", 10_000), 50);
+    let over = release.operator.until_ended_within(Duration::from_secs(400), release.rollout, "completed");
+    let asked = attack.end_well();
+    println!("{asked} forged requests: {}", last_words(&over));
+    assert!(asked >= 10_000, "each key was used: {asked}");
 }
 
 #[test]

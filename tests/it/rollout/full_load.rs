@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::judge_live::{judge_times, runs};
 use crate::support::load::Load;
 use crate::support::process::{Process, config};
 use crate::support::release::{Mood, Operator, id, last_words, version, visitors};
@@ -58,18 +59,38 @@ fn a_version_that_collapses_above_half_load_is_turned_back_and_no_user_sees_it()
     stage.new.capacity.store(u64::from(RATE) * 3 / 5, SeqCst);
     let rollout = stage.start(&plan("5m"));
     let full = stage.at_full(rollout);
-    let began = Instant::now();
+    let (began, before) = (Instant::now(), stage.new.calls.load(SeqCst));
     let most = &full["evidence"][0]["errors_max"];
     assert!(most["at_most"].as_f64().is_some_and(|most| most < 0.02), "{full:#}");
     assert_eq!(most["from"], "v1", "{full:#}");
     let over = stage.operator.until_ended(rollout, "rolled_back");
-    let took = began.elapsed();
-    println!("turned back after {took:?} of all the traffic: {}", last_words(&over));
+    let (took, asked) = (began.elapsed(), stage.new.calls.load(SeqCst) - before);
+    println!("turned back after {took:?} and {asked} requests of all the traffic: {}", last_words(&over));
+    // What comes in five seconds.
+    assert!(asked <= u64::from(RATE) * 5, "{asked} requests: {over:#}");
     assert_eq!(over["evidence"][0]["why"], "errors_max", "{over:#}");
     assert!(last_words(&over).contains("by what v1 did"), "{over:#}");
     assert_eq!(stage.proxy.status()["versions"][0]["weight"], 100.0);
     let users = stage.load.end_well();
     println!("{users} requests of users, none failed; v2 failed {}", stage.new.failed.load(SeqCst));
+}
+
+#[test]
+fn judge_live_versions_that_collapse_under_all_of_the_load_are_turned_back_in_seconds() {
+    let Some(runs) = runs() else { return };
+    let took = (0..runs.div_ceil(2)).map(|_| {
+        let stage = Shielded::new();
+        stage.new.capacity.store(u64::from(RATE) * 3 / 5, SeqCst);
+        let rollout = stage.start(&plan("5m"));
+        stage.at_full(rollout);
+        let began = Instant::now();
+        let over = stage.operator.until_ended(rollout, "rolled_back");
+        let took = began.elapsed();
+        println!("    {took:.2?}: {}", last_words(&over));
+        stage.load.end_well();
+        took
+    });
+    judge_times("collapses under all of the load", Duration::from_secs(5), took.collect());
 }
 
 #[test]

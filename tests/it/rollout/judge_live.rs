@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::support::load::{Load, User};
-use crate::support::process::Process;
+use crate::support::process::{Process, config_by_chance};
 use crate::support::release::{Mood, Operator, id, last_words, version, visitors};
 
 /// The test that is a version when it runs in a process of its own, and the variable that says so.
@@ -34,7 +34,7 @@ const AT_ONCE: u64 = 6;
 const SEED: u64 = 20_261_129;
 
 /// How often each is played.
-fn runs() -> Option<u64> {
+pub(super) fn runs() -> Option<u64> {
     std::env::var("LIVE_RUNS").ok().and_then(|runs| runs.parse().ok())
 }
 
@@ -118,13 +118,7 @@ impl Stage {
         versions.iter_mut().for_each(|version| version.tell("delay_ms", delay_ms));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pointsman.toml");
-        let config = format!(
-            "[listeners.public]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n[proxy]\nworkers = 2\n\
-             [services.shop]\nsplit = {{ v1 = 100, v2 = 0 }}\n\
-             versions.v1.endpoints = [\"{}\"]\nversions.v2.endpoints = [\"{}\"]\n",
-            versions[0].address, versions[1].address
-        );
-        std::fs::write(&path, config).unwrap();
+        std::fs::write(&path, config_by_chance(versions[0].address, versions[1].address, "")).unwrap();
         let process = Process::start(&path);
         let users = (0..dozens_of_visitors)
             .flat_map(|_| visitors(process.listener, &["/"], per_second / dozens_of_visitors, false))
@@ -155,16 +149,11 @@ impl Stage {
             thread::sleep(Duration::from_millis(10));
         }
     }
-
-    fn await_judged(&self, rollout: u64, requests: u64) {
-        let judged = |found: &Value| found["evidence"][0]["candidate"]["requests"].as_u64() >= Some(requests);
-        self.operator.until(rollout, "judged", judged);
-    }
 }
 
 /// Prints the median and the ninetieth percentile, and fails when the median is beyond `wanted`: of many runs, because
 /// a busy machine may disturb some.
-fn judge_times(what: &str, wanted: Duration, mut took: Vec<Duration>) {
+pub(super) fn judge_times(what: &str, wanted: Duration, mut took: Vec<Duration>) {
     took.sort_unstable();
     let [median, p90] = [took.len() / 2, took.len() * 9 / 10].map(|at| took[at.min(took.len() - 1)]);
     println!("{what}: median {median:.2?}, nine of ten within {p90:.2?}, {} runs", took.len());
@@ -180,7 +169,7 @@ fn judge_live_bad_versions_are_turned_back_in_seconds() {
     let mut begins_to_fail = Vec::new();
     for _ in 0..runs {
         let rollout = stage.start();
-        stage.await_judged(rollout, 500);
+        stage.operator.until_judged(rollout, 500);
         stage.versions[1].tell("failing", 200);
         begins_to_fail.push(stage.until_back(rollout, Instant::now()));
         stage.versions[1].tell("failing", 0);
@@ -204,7 +193,7 @@ fn judge_live_slow_versions_are_turned_back_in_seconds() {
     let mut took = Vec::new();
     for _ in 0..runs {
         let rollout = stage.start();
-        stage.await_judged(rollout, 500);
+        stage.operator.until_judged(rollout, 500);
         stage.versions[1].tell("delay_ms", 50);
         took.push(stage.until_back(rollout, Instant::now()));
         stage.versions[1].tell("delay_ms", 25);
@@ -241,7 +230,7 @@ fn judge_live_a_version_that_is_twice_as_slow_is_turned_back() {
             scope.spawn(move || delay_now_and_then(pid, over, random));
         }
         // Until that has been seen of v1.
-        stage.await_judged(rollout, 400);
+        stage.operator.until_judged(rollout, 400);
         stage.versions[1].tell("delay_ms", 50);
         let found = stage.operator.until(rollout, "turned back", is_over);
         over.store(true, SeqCst);

@@ -2,43 +2,25 @@
 //! whose paths have numbers in them.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::load::Load;
-use crate::support::release::{Operator, id, last_words, visitors};
+use crate::support::release::{Mood, Operator, id, last_words, visitors};
 use crate::support::{Origin, Proxy, Reply, Setup};
 
-/// What a version does with a page.
-#[derive(Debug, Default)]
-struct PageMood {
-    /// How often it was asked for.
-    calls: AtomicU64,
-    /// How long an answer takes, in milliseconds; 0: as the others.
-    delay_ms: AtomicU64,
-    fails: AtomicU64,
-}
-
-/// A version with long polls, with the page `page` and with others.
-fn version(page: &'static str) -> (Origin, Arc<PageMood>) {
-    let mood = Arc::<PageMood>::default();
+/// A version with long polls, with the page `page`, whose health can be turned, and with others.
+fn version(page: &'static str) -> (Origin, Arc<Mood>) {
+    let mood = Arc::<Mood>::default();
     let its = Arc::clone(&mood);
-    let origin = Origin::forgetful(move |seen| {
-        if seen.target().starts_with("/poll") {
-            return Reply::default().pause(900).then("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let origin = Origin::forgetful(move |seen| match seen.target() {
+        path if path.starts_with("/poll") => {
+            Reply::default().pause(900).then("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         }
-        if !seen.target().starts_with(page) {
-            return Reply::ok("ok");
-        }
-        its.calls.fetch_add(1, SeqCst);
-        let delay = Reply::default().pause(its.delay_ms.load(SeqCst));
-        match its.fails.load(SeqCst) {
-            0 => delay.then("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
-            _ => delay.then("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 2\r\n\r\nno"),
-        }
+        path if path.starts_with(page) => its.reply("ok"),
+        _ => Reply::ok("ok"),
     });
     (origin, mood)
 }
@@ -75,11 +57,10 @@ fn a_rare_page_that_always_fails_is_found_within_ten_of_its_failures() {
     let (proxy, operator) = site(&v1, &v2, "slower = false");
     let (load, polls) = (load(&proxy, &one_of(400, "/checkout"), 800), polls(&proxy));
     let rollout = id(&operator.start(json!({ "service": "site", "to": "v2" })));
-    operator.until(rollout, "watching the page", |view| view["evidence"][0]["routes_judged"].as_u64() >= Some(8));
-    new.fails.store(1, SeqCst);
-    let before = new.calls.load(SeqCst);
+    operator.until_pages_are_judged(rollout, 8);
+    new.failing.store(1_000, SeqCst);
     let over = operator.until_ended_within(Duration::from_secs(150), rollout, "rolled_back");
-    let failed = new.calls.load(SeqCst) - before;
+    let failed = new.failed.load(SeqCst);
     assert!(failed <= 12, "{failed} failures, some of them while it was turned back: {over:#}");
     assert!(last_words(&over).contains("rolled back site v2: /checkout: "), "{over:#}");
     let found = &over["evidence"][0];
@@ -101,7 +82,7 @@ fn a_page_that_becomes_slower_is_found_beside_long_polls() {
     // So rare that it moves none of the quantiles that all requests together are compared by.
     let (load, polls) = (load(&proxy, &one_of(40, "/report"), 400), polls(&proxy));
     let rollout = id(&operator.start(json!({ "service": "site", "to": "v2" })));
-    operator.until(rollout, "watching the page", |view| view["evidence"][0]["routes_judged"].as_u64() >= Some(8));
+    operator.until_pages_are_judged(rollout, 8);
     new.delay_ms.store(1_000, SeqCst);
     let over = operator.until_ended_within(Duration::from_secs(120), rollout, "rolled_back");
     let words = last_words(&over);
@@ -124,8 +105,7 @@ fn a_healthy_release_with_numbers_in_its_paths_completes_and_has_few_routes() {
     let load = load(&proxy, &paths, 600);
     let plan = json!({ "bake": "6s", "watch": "1s" });
     let rollout = id(&operator.start(json!({ "service": "site", "to": "v2", "plan": plan })));
-    let view =
-        operator.until(rollout, "counting by route", |view| view["evidence"][0]["routes_judged"].as_u64() >= Some(5));
+    let view = operator.until_pages_are_judged(rollout, 5);
     assert!(view["evidence"][0]["routes_judged"].as_u64() <= Some(32), "{view:#}");
     operator.until_ended(rollout, "completed");
     load.end();

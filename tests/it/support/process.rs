@@ -33,11 +33,16 @@ pub struct Process {
     log: Arc<Mutex<String>>,
 }
 
-/// The config of a service `shop` with two versions, state in `folder`.
+/// The config of a sticky service `shop` with two versions; `more` are lines of the service, and what follows it.
 pub fn config(v1: SocketAddr, v2: SocketAddr, more: &str) -> String {
+    config_by_chance(v1, v2, &format!("sticky = [\"header:x-user-id\"]\n{more}"))
+}
+
+/// The same, where each request is a draw of its own.
+pub fn config_by_chance(v1: SocketAddr, v2: SocketAddr, more: &str) -> String {
     format!(
         "[listeners.public]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n[proxy]\nworkers = 2\n\
-         [services.shop]\nsticky = [\"header:x-user-id\"]\nsplit = {{ v1 = 100, v2 = 0 }}\n\
+         [services.shop]\nsplit = {{ v1 = 100, v2 = 0 }}\n\
          versions.v1.endpoints = [\"{v1}\"]\nversions.v2.endpoints = [\"{v2}\"]\n{more}"
     )
 }

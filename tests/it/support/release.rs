@@ -54,7 +54,8 @@ impl Mood {
         capacity > 0 && *served * 2 > capacity
     }
 
-    fn reply(&self, body: &str) -> Reply {
+    /// Its next answer.
+    pub(crate) fn reply(&self, body: &str) -> Reply {
         let call = self.calls.fetch_add(1, SeqCst);
         let delay = Reply::default().pause(self.delay_ms.load(SeqCst));
         // Spread evenly, and the same in every run.
@@ -163,6 +164,18 @@ impl Operator {
     #[track_caller]
     pub(crate) fn until(&self, id: u64, what: &str, is: impl FnMut(&Value) -> bool) -> Value {
         self.until_within(PATIENCE, id, what, is)
+    }
+
+    /// Waits until this number of requests to the new version has been judged.
+    #[track_caller]
+    pub(crate) fn until_judged(&self, id: u64, requests: u64) {
+        self.until(id, "judged", |view| view["evidence"][0]["candidate"]["requests"].as_u64() >= Some(requests));
+    }
+
+    /// Waits until this number of pages is judged by itself.
+    #[track_caller]
+    pub(crate) fn until_pages_are_judged(&self, id: u64, pages: u64) -> Value {
+        self.until(id, "judging by page", |view| view["evidence"][0]["routes_judged"].as_u64() >= Some(pages))
     }
 
     #[track_caller]
