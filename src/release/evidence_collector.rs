@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::route_latencies::RouteLatencies;
 use super::warm_up::WarmUps;
 use crate::rollout::counts::{self, CountsReader};
+use crate::rollout::judge::endpoint_watch::EndpointCounts;
 use crate::rollout::judge::evidence::RouteCounts;
 use crate::rollout::judge::quantiles::{QUANTILES, Quantiles, Thresholds, micros};
 use crate::rollout::judge::{Assignment, EpochCounts, Evidence, Judge, JudgeSettings, PerVersion, Side};
@@ -60,6 +61,8 @@ pub(crate) struct CollectedEvidence {
     pub quantiles: Option<PerVersion<Quantiles>>,
     /// Thresholds that have just come into force.
     pub thresholds: Option<Thresholds>,
+    /// What was counted of the candidate's endpoints.
+    pub of_endpoints: Vec<EndpointCounts>,
     /// The endpoints of both versions that serve.
     pub endpoints: Option<PerVersion<u32>>,
     /// Once in a minute: the users who came in it.
@@ -72,13 +75,15 @@ impl CollectedEvidence {
     /// What the judge is told.
     #[must_use]
     pub(crate) fn evidence(&self) -> Evidence<'_> {
-        let Self { epochs, routes, route_names, quantiles, thresholds, endpoints, users, warm_up_left } = self;
+        let Self { epochs, routes, route_names, quantiles, thresholds, of_endpoints, endpoints, users, warm_up_left } =
+            self;
         Evidence {
             epochs,
             routes,
             route_names,
             quantiles: *quantiles,
             thresholds: *thresholds,
+            of_endpoints,
             endpoints: *endpoints,
             users: *users,
             warm_up_left: *warm_up_left,
@@ -140,6 +145,9 @@ impl EvidenceCollector {
         let serving = |version: &Version| version.endpoints.iter().filter(|endpoint| !endpoint.drained).count();
         let endpoints = |version| u32::try_from(serving(version)).unwrap_or(u32::MAX);
         reading.endpoints = Some(PerVersion { candidate: endpoints(candidate), baseline: endpoints(baseline) });
+        let of_endpoint = |address, number| EndpointCounts { address, totals: self.canary.of_endpoint(number) };
+        let all = candidate.endpoints.iter();
+        reading.of_endpoints = all.map(|endpoint| of_endpoint(endpoint.address, endpoint.stats.id)).collect();
         reading.users = self.counts.look_at_users(&self.canary, judge.windows());
         let compared = service.canary.as_ref().is_none_or(|canary| canary.epoch.compares());
         self.canary.refresh(self.looked == Some(now), compared);
@@ -266,6 +274,7 @@ mod tests {
                     micros: 1_000,
                     response: ResponseOutcome::NONE,
                     route: None,
+                    endpoint: None,
                 };
                 epoch.count(usize::try_from(number % 2).unwrap(), &outcome, Told::default());
                 requests += 1;

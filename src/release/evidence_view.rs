@@ -58,6 +58,9 @@ pub struct EvidenceView {
     /// log10 of E of the route that is nearest to turning it back, times its part of alpha.
     #[serde(default)]
     pub log10_e_routes: Option<f64>,
+    /// The endpoint of the new version that makes nearly all of what speaks against it, if one does.
+    #[serde(default)]
+    pub endpoint: Option<String>,
     /// How many routes (beginnings of paths) are judged by themselves.
     #[serde(default)]
     pub routes_judged: usize,
@@ -151,6 +154,7 @@ impl EvidenceView {
             log10_e_slow_max: standing.slow_ceiling.map(log10),
             log10_e_responses: standing.responses.map(log10),
             log10_e_routes: standing.routes.map(log10),
+            endpoint: verdict.findings.endpoint.map(|fault| fault.address.to_string()),
             routes_judged: verdict.findings.routes,
             routes: verdict.routes.iter().map(|found| RouteFindingView::of(found, *ln_alarm)).collect(),
             responses: verdict.responses.iter().map(ResponseFindingView::of).collect(),

@@ -47,6 +47,8 @@ pub(crate) struct CanaryOutcome {
     pub response: ResponseOutcome,
     /// Its route, if it is one of those that are judged.
     pub route: Option<RouteNumber>,
+    /// The number of the endpoint that it was sent to.
+    pub endpoint: Option<u32>,
 }
 
 /// How much of a response its client has waited for.

@@ -24,6 +24,7 @@ use super::arm_counters::{ArmCounters, EpochCounters, THRESHOLDS};
 use super::canary_clients::{ClientNumber, ClientWatch};
 pub(crate) use super::canary_outcome::{Arm, CanaryBegun, CanaryOutcome, ResponseSeen};
 pub(crate) use super::canary_terms::CanaryTerms;
+use super::endpoint_tallies::EndpointTallies;
 use super::flights::{Flight, Flights, Requester, Told};
 use super::latency_thresholds::LatencyThresholds;
 use super::response_counters::{Asker, ResponseStats};
@@ -42,13 +43,14 @@ pub struct CanaryStats {
 #[derive(Debug)]
 pub(super) struct CanaryRules {
     terms: CanaryTerms,
-    thresholds: LatencyThresholds,
+    pub(super) thresholds: LatencyThresholds,
     /// Numbers of the endpoints whose requests are judged, ascending. Asked only while some are not.
     judged: RwLock<Box<[u32]>>,
     users: UserSets,
     clients: ClientSets,
     busiest: ClientWatch,
     responses: ResponseStats,
+    pub(super) endpoints: EndpointTallies,
     pub(super) routes: Option<RouteStats>,
 }
 
@@ -88,6 +90,7 @@ impl CanaryStats {
             clients: ClientSets::default(),
             busiest: ClientWatch::new(workers),
             responses: ResponseStats::new(workers, terms.per_key),
+            endpoints: EndpointTallies::new(workers),
             routes: terms.routes.then(|| RouteStats::new(workers, terms.per_key)),
             terms,
         };
@@ -224,7 +227,7 @@ impl SplitEpoch {
 
     /// Counts a request whose outcome is known, and of which this was counted while it was in flight.
     pub(crate) fn count(&self, worker: usize, sample: &CanaryOutcome, told: Told) {
-        let CanaryOutcome { arm, slot, client, failed, seen, timed, micros, response, route } = *sample;
+        let CanaryOutcome { arm, slot, client, failed, seen, timed, micros, response, route, .. } = *sample;
         let rules = &*self.rules;
         let asker = rules.draw(slot.map(|slot| Asker { slot, client }));
         if let Some(client) = client.filter(|_| asker.is_some()) {
@@ -240,6 +243,7 @@ impl SplitEpoch {
             }
         }
         let whole = timed && (failed || seen == ResponseSeen::Whole);
+        rules.count_endpoint(worker, sample, whole);
         if let (Some(routes), Some(route)) = (&rules.routes, route) {
             let counters = self.routes[worker].get_or_init(Box::default);
             let outcome = RouteOutcome {
@@ -383,8 +387,8 @@ mod tests {
 
     fn sample(arm: Arm, slot: Option<u32>, failed: bool, micros: u64) -> CanaryOutcome {
         let seen = ResponseSeen::Whole;
-        let (client, response, route) = (None, ResponseOutcome::NONE, None);
-        CanaryOutcome { arm, slot, client, failed, seen, timed: true, micros, response, route }
+        let (client, response) = (None, ResponseOutcome::NONE);
+        CanaryOutcome { arm, slot, client, failed, seen, timed: true, micros, response, route: None, endpoint: None }
     }
 
     #[test]

@@ -6,16 +6,17 @@
 //! [`arm_counters`]), [`flights`] are the requests that it waits for and [`latency_thresholds`] what they are compared
 //! with, [`response_class`], [`response_counters`] and [`usual_responses`] say how responses differ that did not fail,
 //! [`route_stats`] counts by page ([`canary_routes`]), of those that [`busy_routes`] has found ([`route_name`],
-//! [`route_number`]), [`canary_clients`] whose outcomes are evidence, [`hold`] is a moment in which requests wait,
-//! [`slot_set`] is a bit for each slot of the key space, [`user_sets`] is what each of them has said already,
-//! [`failure_runs`] for how long it has had nothing but failures, [`count`] a counter with one writer, [`additive`]
-//! sums and differences of counts, [`octaves`] buckets that grow with the value, and [`name`] what users call services
-//! and versions.
+//! [`route_number`]), [`endpoint_tallies`] by endpoint ([`canary_endpoints`]), [`canary_clients`] whose outcomes are
+//! evidence, [`hold`] is a moment in which requests wait, [`slot_set`] is a bit for each slot of the key space,
+//! [`user_sets`] is what each of them has said already, [`failure_runs`] for how long it has had nothing but failures,
+//! [`count`] a counter with one writer, [`additive`] sums and differences of counts, [`octaves`] buckets that grow
+//! with the value, and [`name`] what users call services and versions.
 
 pub(crate) mod additive;
 pub(crate) mod arm_counters;
 pub(crate) mod busy_routes;
 pub(crate) mod canary_clients;
+pub(crate) mod canary_endpoints;
 pub(crate) mod canary_outcome;
 pub(crate) mod canary_routes;
 pub(crate) mod canary_stats;
@@ -23,6 +24,7 @@ pub(crate) mod canary_terms;
 pub(crate) mod client_prefix;
 pub(crate) mod count;
 pub(crate) mod endpoint_health;
+pub(crate) mod endpoint_tallies;
 pub(crate) mod failure_runs;
 pub(crate) mod flights;
 pub(crate) mod hold;

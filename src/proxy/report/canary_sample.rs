@@ -54,6 +54,8 @@ pub(crate) struct CanarySample {
     client: Option<ClientNumber>,
     /// Its route, if it is one of those that are judged.
     route: Option<RouteNumber>,
+    /// The number of the endpoint that it is sent to first.
+    endpoint: Option<u32>,
     /// What is seen of the response.
     pub(crate) response: ResponseWatch,
     /// Whether it is known that the request is judged.
@@ -107,6 +109,7 @@ impl CanarySample {
             arm,
             slot,
             route: canary.epoch.route(worker, request.path),
+            endpoint: None,
             client: slot.and_then(|_| canary.epoch.client(request.client)),
             response: ResponseWatch::of(request.method, canary.epoch.asks_for(request.path)),
             selected: canary.judges_all(),
@@ -160,6 +163,13 @@ impl CanarySample {
         self.timed = (picked.connected || !is_cold(own, picked.index)) && !other_is_cold();
     }
 
+    /// Notes the endpoint of its version that it is sent to, once.
+    pub(crate) fn sent_to(&mut self, service: &Service, index: usize) {
+        let Some(canary) = service.canary.as_ref().filter(|_| self.endpoint.is_none()) else { return };
+        let [own, _] = canary.versions(self.arm).map(|index| &service.versions[usize::from(index)]);
+        self.endpoint = own.endpoints.get(index).map(|endpoint| endpoint.stats.id);
+    }
+
     /// Notes that it is sent, so that it is known when it is overdue: once, whatever endpoint it is sent to.
     pub(crate) fn begin(&mut self, service: &Service, worker: usize, begun_ms: u64) {
         if let Some(canary) = service.canary.as_ref().filter(|_| self.flight.is_none() && self.timed) {
@@ -180,10 +190,10 @@ impl CanarySample {
     pub(crate) fn record(mut self, service: &Service, worker: usize, outcome: SampleOutcome) {
         self.land(service, worker);
         if let Some(canary) = &service.canary {
-            let Self { arm, slot, client, response, route, told, timed, .. } = self;
+            let Self { arm, slot, client, response, route, endpoint, told, timed, .. } = self;
             let SampleOutcome { failed, seen, micros } = outcome;
             let response = response.outcome(failed);
-            let outcome = CanaryOutcome { arm, slot, client, failed, seen, timed, micros, response, route };
+            let outcome = CanaryOutcome { arm, slot, client, failed, seen, timed, micros, response, route, endpoint };
             canary.epoch.count(worker, &outcome, told);
         }
     }

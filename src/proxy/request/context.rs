@@ -207,6 +207,7 @@ impl RequestContext {
             let Some(selected) = self.select_sample(*sample, Some(picked.index)) else { return };
             *sample = selected;
         }
+        sample.sent_to(destination.service(), picked.index);
         if sample.meets_growing_pools(destination.service()) {
             let (worker, now) = (&self.worker, self.now);
             #[expect(clippy::cast_possible_truncation, reason = "any 64 of the 128 random bits will do")]

@@ -14,12 +14,13 @@
 use std::time::Duration;
 
 use super::ceiling::CeilingTest;
+use super::endpoint_watch::{BadPart, EndpointFault};
 use super::errors::CANDIDATE_EVENTS_MIN;
 use super::evidence::OutcomeCounts;
 use super::judge_settings::{Assignment, Probability};
 use super::latency::LatencyTest;
 use super::per_version::PerVersion;
-use super::quantiles::LatencyCounts;
+use super::quantiles::{LatencyCounts, QUANTILES};
 use super::ratio::RatioInterval;
 use super::stakes::Comparison;
 use super::stretch::Stretch;
@@ -63,6 +64,7 @@ impl Judge {
         let (decision, mut findings) = (self.decision(bake), self.findings());
         if let JudgeDecision::RollBack(cause) = decision {
             findings.stretch = self.stretch(&self.standing(), cause);
+            findings.endpoint = self.endpoint_fault(cause, findings.stretch);
         }
         let summary = match in_charge {
             InCharge::Judge => summary::of(decision, &findings, &self.settings, names),
@@ -103,6 +105,8 @@ impl Judge {
     /// All that is known at this moment.
     #[must_use]
     pub fn findings(&self) -> JudgeFindings {
+        let leading = self.standing().leading();
+        let stretch = self.stretch(&self.standing(), leading);
         JudgeFindings {
             share: self.share,
             outcomes: self.outcomes,
@@ -110,7 +114,8 @@ impl Judge {
             latencies: self.latencies,
             quantiles: self.quantiles,
             thresholds: self.thresholds,
-            stretch: self.stretch(&self.standing(), self.standing().leading()),
+            stretch,
+            endpoint: self.endpoint_fault(leading, stretch),
             leading_quantile: self.latency.as_ref().map_or(0, LatencyTest::leading_quantile),
             assignment: self.settings.assignment,
             route: self.routes.as_ref().and_then(|routes| routes.proof().or(routes.nearest())),
@@ -178,6 +183,28 @@ impl Judge {
             }
             RollbackCause::SlowCeiling => {
                 self.slow_ceiling.as_ref().and_then(|test| stretches.slow_ceiling.late(&test.wealth))
+            }
+        }
+    }
+
+    /// The endpoint that makes nearly all of what a verdict rests on. What is found of responses and routes is not
+    /// counted by endpoint.
+    fn endpoint_fault(&self, cause: RollbackCause, stretch: Option<Stretch>) -> Option<EndpointFault> {
+        let since = stretch.map(|stretch| stretch.before.at);
+        match cause {
+            RollbackCause::Errors | RollbackCause::FailureCeiling => self
+                .endpoints
+                .fault(since, |totals| BadPart { bad: totals.failures as f64, all: totals.requests as f64 }),
+            RollbackCause::Latency => {
+                let quantile = self.latency.as_ref().map_or(0, LatencyTest::leading_quantile);
+                // What is above a quantile anyway says nothing.
+                self.endpoints.fault(since, |totals| BadPart {
+                    bad: totals.above[quantile] as f64 - (1.0 - QUANTILES[quantile]) * totals.compared as f64,
+                    all: totals.compared as f64,
+                })
+            }
+            RollbackCause::SlowCeiling | RollbackCause::Responses | RollbackCause::Metric | RollbackCause::Route => {
+                None
             }
         }
     }

@@ -19,6 +19,7 @@ use crate::shared::route_name::RouteName;
 use crate::shared::user_sets::ActiveUsers;
 use crate::table::Weight;
 
+use super::endpoint_watch::EndpointCounts;
 use super::per_version::PerVersion;
 use super::quantiles::{LatencyCounts, Quantiles, Thresholds};
 
@@ -152,6 +153,8 @@ pub struct Evidence<'a> {
     pub quantiles: Option<PerVersion<Quantiles>>,
     /// The thresholds that are in force, for people.
     pub thresholds: Option<Thresholds>,
+    /// What was counted of the candidate's endpoints since the rollout began; none: nothing new.
+    pub of_endpoints: &'a [EndpointCounts],
     /// The endpoints of both versions that serve; none: as many as before.
     pub endpoints: Option<PerVersion<u32>>,
     /// Once in a minute: the users who came in it.

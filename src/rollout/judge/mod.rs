@@ -22,7 +22,7 @@
 //! - [`routes`] (`route_test`, [`route_finding`], `by_route`): the same bets by page.
 //! - [`windows`]: users who come back are one draw, not many, and when they are heard again.
 //! - [`baseline_health`]: when the baseline itself is ill.
-//! - [`stretch`]: since when it is bad.
+//! - [`stretch`]: since when it is bad. [`endpoint_watch`]: on which endpoint.
 //! - [`own_metric`] (`metric_record`, [`metric_text`]): what the plan asks a metrics server, and what its answers mean.
 //! - [`ratio`]: how much worse, as an interval for people. [`power`]: how many requests it takes.
 //! - `tick`: folding evidence in. `decision`: roll back, advance or hold. [`verdict`]: the decision with its evidence
@@ -79,6 +79,7 @@ mod by_route;
 pub(crate) mod ceiling;
 pub(crate) mod class_share;
 mod decision;
+pub(crate) mod endpoint_watch;
 pub(crate) mod errors;
 pub(crate) mod evidence;
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod found;
 
 use std::time::Duration;
 
-use self::found::{responses_text, route_text};
+use self::found::{on_endpoint, on_endpoint_or, responses_text, route_text};
 use super::baseline_health::RECENT;
 use super::evidence::OutcomeCounts;
 use super::judge_settings::JudgeSettings;
@@ -92,7 +92,7 @@ fn cause_text(
             let failed = with_users(counted.text("requests failed"), &counted_failures(findings));
             let (sure, whose) =
                 (beyond(said, counted.found(), allowed), whose(settings.ceilings.failures.as_ref(), names));
-            format!("{failed}, {sure}{whose}{}", counted.before())
+            format!("{failed}{} {sure}{whose}{}", on_endpoint_or(",", findings), counted.before())
         }
         RollbackCause::Responses => responses_text(findings, names),
         RollbackCause::Metric => metric_text::leading(findings, names),
@@ -181,7 +181,8 @@ fn late_errors_text(findings: &JudgeFindings, names: &Names) -> String {
     let outcomes = findings.stretch.map_or(findings.outcomes, |stretch| stretch.found.outcomes);
     let baseline = failed_text(&outcomes.baseline, "");
     let lost = lost_text(findings, &outcomes);
-    format!("{candidate} against {baseline} on {}{lost}{}", names.baseline, counted.before())
+    let (on, versus) = (on_endpoint(findings), names.baseline);
+    format!("{candidate}{on} against {baseline} on {versus}{lost}{}", counted.before())
 }
 
 /// The users who are lost, if that is what speaks.
@@ -228,7 +229,8 @@ fn latency_text(findings: &JudgeFindings, settings: &JudgeSettings, names: &Name
         let list = |quantiles: &super::quantiles::Quantiles| quantiles.0.map(time).join("/");
         format!(", p50/p90/p99 {} against {}", list(&both.candidate), list(&both.baseline))
     });
-    format!("{} against {baseline} on {}{}{quantiles}", counted.text(&what), names.baseline, counted.before())
+    let (on, versus) = (on_endpoint(findings), names.baseline);
+    format!("{}{on} against {baseline} on {versus}{}{quantiles}", counted.text(&what), counted.before())
 }
 
 fn hold_text(why: HoldReason, findings: &JudgeFindings, settings: &JudgeSettings, names: &Names) -> String {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::endpoint_watch::EndpointCounts;
 use super::evidence::{EpochCounts, Evidence, OutcomeCounts};
 use super::fixture::{Chance, margin, mean, probability, share, within};
 use super::judge_settings::{Assignment, Ceilings, JudgeSettings, Multiple, SlowCeiling};
@@ -11,6 +12,7 @@ use super::verdict::{Bake, HoldReason, JudgeDecision, Names, RollbackCause};
 use super::*;
 use crate::rollout::counts::CountsReader;
 use crate::shared::canary_stats::{Arm, CanaryOutcome, CanaryStats, CanaryTerms, ResponseSeen};
+use crate::shared::endpoint_tallies::EndpointTotals;
 use crate::shared::flights::Told;
 use crate::shared::response_counters::ResponseOutcome;
 use crate::table::Weight;
@@ -394,6 +396,40 @@ fn a_slower_version_is_rolled_back_with_its_quantiles() {
 }
 
 #[test]
+fn a_verdict_names_the_endpoint_that_makes_nearly_all_of_what_is_bad() {
+    let address = |last: u8| std::net::SocketAddr::from(([10, 0, 0, last], 8080));
+    let of = |last, totals| EndpointCounts { address: address(last), totals };
+    let failing = |requests, failures| EndpointTotals { requests, failures, ..EndpointTotals::default() };
+    let sentence = |epoch: EpochCounts, ceilings, of_endpoints: &[EndpointCounts]| {
+        let settings = JudgeSettings { ceilings, ..plain() };
+        let mut judge = Judge::new(settings, share(0.01), Duration::ZERO);
+        judge.tick(TICK, &Evidence { epochs: &[epoch], of_endpoints, ..Evidence::default() });
+        judge.verdict(Bake::Running, &NAMES).summary
+    };
+    let failed = epoch(0.01, counts(212, 9), counts(20_340, 21));
+    assert_eq!(
+        sentence(failed, Ceilings::default(), &[of(6, failing(108, 0)), of(7, failing(104, 9))]),
+        "rolled back shop v2: 9 of 212 requests failed (4.2 %), all on 10.0.0.7:8080, against 21 of 20,340 (0.1 %) \
+         on v1, odds of chance below 1 in 1,000"
+    );
+    let both = sentence(failed, Ceilings::default(), &[of(6, failing(108, 4)), of(7, failing(104, 5))]);
+    assert!(both.contains("failed (4.2 %) against"), "{both}");
+    let ceilings = Ceilings { failures: Some(probability(0.01)), slow: None };
+    let alone = epoch(1.0, counts(212, 30), counts(0, 0));
+    assert_eq!(
+        sentence(alone, ceilings, &[of(6, failing(108, 3)), of(7, failing(104, 27))]),
+        "rolled back shop v2: 30 of 212 requests failed (14.2 %), 90 % of them on 10.0.0.7:8080, more than the allowed \
+         1 %, odds of chance below 1 in 1,000"
+    );
+    let mut slow = epoch(0.1, counts(178, 0), counts(1_600, 1));
+    slow.latencies.candidate = LatencyCounts::of([60, 57, 41, 20]);
+    slow.latencies.baseline = LatencyCounts::of([800, 640, 144, 16]);
+    let timed = |above| EndpointTotals { requests: 89, compared: 89, above, ..EndpointTotals::default() };
+    let slow = sentence(slow, Ceilings::default(), &[of(6, timed([44, 5, 0])), of(7, timed([74, 56, 20]))]);
+    assert!(slow.contains(" the 90th percentile of v1 (34.3 %), all on 10.0.0.7:8080, against 160 of"), "{slow}");
+}
+
+#[test]
 fn ceilings_hold_without_a_baseline_and_share_alpha() {
     let slow = SlowCeiling { longer_than: Duration::from_millis(500), at_most: probability(0.01) };
     let settings =
@@ -586,6 +622,7 @@ fn sticky_release(assignment: Assignment, w: f64, chance: &mut Chance) -> bool {
                     micros,
                     response: ResponseOutcome::NONE,
                     route: None,
+                    endpoint: None,
                 };
                 split.count(0, &outcome, Told::default());
             }

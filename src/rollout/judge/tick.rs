@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::baseline_health::RecentHealth;
 use super::burst::BurstWatch;
 use super::ceiling::CeilingTest;
+use super::endpoint_watch::EndpointWatch;
 use super::errors::{ErrorBets, ErrorCounts, ErrorTest, margin_of_lost_users};
 use super::evidence::{CandidateShare, EpochCounts, Evidence, OutcomeCounts};
 use super::frozen::{FrozenCeilings, REQUESTS_MIN, failures_at_most};
@@ -64,6 +65,8 @@ pub struct Judge {
     pub(crate) routes: Option<Arc<RouteTests>>,
     /// How often trouble comes in bursts.
     pub(crate) bursts: BurstWatch,
+    /// On which endpoint it is bad.
+    pub(crate) endpoints: EndpointWatch,
     /// Since when it is bad.
     pub(crate) stretches: Stretches,
     /// Failures by share.
@@ -125,6 +128,7 @@ impl Judge {
             responses: ResponseTests::new(&settings, now),
             routes: RouteTests::new(&settings),
             bursts: BurstWatch::new(&settings, now),
+            endpoints: EndpointWatch::default(),
             stretches: Stretches::new(now),
             ratios: RatioCounts::default(),
             outcomes: PerVersion::default(),
@@ -247,6 +251,7 @@ impl Judge {
             }
         }
         self.bursts.observe(now, evidence.epochs, evidence.endpoints);
+        self.endpoints.observe(now, evidence.of_endpoints);
         self.settle(now);
         self.judge_routes(now, evidence);
         if self.settings.assignment == Assignment::PerKey {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::class_share::ResponseFinding;
+use super::endpoint_watch::EndpointFault;
 use super::evidence::{CandidateShare, OutcomeCounts};
 use super::frozen::FrozenCeilings;
 use super::judge_settings::{Assignment, Ceilings};
@@ -176,6 +177,8 @@ pub struct JudgeFindings {
     pub thresholds: Option<Thresholds>,
     /// The late part of the rollout that speaks against the candidate, if it is not all of it.
     pub(crate) stretch: Option<Stretch>,
+    /// The endpoint of the candidate that makes nearly all of what is bad there, if one does.
+    pub endpoint: Option<EndpointFault>,
     /// The number in [`super::quantiles::QUANTILES`] of the threshold whose bets have won most.
     pub leading_quantile: usize,
     /// What the lot fell on.

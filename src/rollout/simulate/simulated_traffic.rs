@@ -358,6 +358,7 @@ impl UserPool {
                 micros: micros(latency),
                 response: ResponseOutcome { is_asked: true, has_body: false, observed },
                 route: None,
+                endpoint: None,
             };
             split.count(0, &outcome, Told::default());
         }

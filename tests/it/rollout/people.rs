@@ -1,5 +1,6 @@
 //! What people see of a rollout: how long it will take, what a step lacks, and what is waited for.
 
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::support::load::Load;
-use crate::support::release::{Operator, id, version, visitors};
+use crate::support::release::{Operator, id, last_words, version, visitors};
 use crate::support::{Origin, Reply, Seen, Setup, eventually, eventually_within};
 
 #[test]
@@ -112,4 +113,20 @@ fn changes_of_the_judges_mind_are_told_to_who_asks_for_them_and_not_as_fast_as_t
     let events: Vec<_> = usual.seen().iter().map(|seen| seen.header("x-pointsman-event").unwrap().to_owned()).collect();
     assert_eq!(events, ["started"]);
     load.end_well();
+}
+
+#[test]
+fn a_verdict_names_the_endpoint_that_makes_nearly_all_of_what_is_bad() {
+    let ((v1, _), (good, _), (bad, mood)) = (version("v1"), version("v2"), version("v2"));
+    let proxy = Setup::endpoints(&[&[v1.address()], &[good.address(), bad.address()]]).start();
+    let operator = Operator::at(proxy.admin);
+    let _load = Load::start(visitors(proxy.address, &["/"], 400, false));
+    let plan = json!({"steps": [50, 100], "bake": "10m", "judge": {"warm_up": "0s", "slower": false}});
+    let rollout = id(&operator.start(json!({"service": "site", "to": "v2", "plan": plan})));
+    operator.until_judged(rollout, 100);
+    mood.failing.store(400, SeqCst);
+    let over = operator.until_ended(rollout, "rolled_back");
+    let on = format!(", all on {}, against ", bad.address());
+    assert!(last_words(&over).contains(&on), "{over:#}");
+    assert_eq!(over["evidence"][0]["endpoint"], bad.address().to_string(), "{over:#}");
 }

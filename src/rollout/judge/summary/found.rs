@@ -1,11 +1,12 @@
-//! What was found of the responses, and of a route.
+//! What was found of the responses, of a route, and of an endpoint.
 
 use super::super::class_share::{ResponseFinding, class_text};
+use super::super::endpoint_watch::EndpointFault;
 use super::super::judge_settings::JudgeSettings;
 use super::super::per_version::PerVersion;
 use super::super::route_finding::{RouteFault, RouteFinding};
 use super::super::verdict::{JudgeFindings, Names};
-use super::{part, quantile_name, time};
+use super::{part, percent, quantile_name, time};
 
 /// `97 of 100 responses are 404 or 410 (97 %) against 3 of 900 (0.3 %) on v1`.
 pub(super) fn responses_text(findings: &JudgeFindings, names: &Names) -> String {
@@ -41,4 +42,16 @@ pub(super) fn route_text(findings: &JudgeFindings, settings: &JudgeSettings, nam
         part(baseline.found, baseline.asked, of_baseline),
         names.baseline
     )
+}
+
+/// `, all on 10.0.0.7:8080,`; nothing where no endpoint stands out.
+pub(super) fn on_endpoint(findings: &JudgeFindings) -> String {
+    on_endpoint_or("", findings)
+}
+
+/// The same, or `otherwise`.
+pub(super) fn on_endpoint_or(otherwise: &str, findings: &JudgeFindings) -> String {
+    let Some(EndpointFault { address, part }) = findings.endpoint else { return otherwise.to_owned() };
+    let of_them = if part < 1.0 { format!("{} of them", percent(part)) } else { "all".to_owned() };
+    format!(", {of_them} on {address},")
 }
