@@ -89,7 +89,7 @@ struct Release {
     operator: Operator,
     rollout: u64,
     percent: u32,
-    _load: Load,
+    honest: Load,
     _origins: [Origin; 2],
 }
 
@@ -110,7 +110,7 @@ impl Release {
         load.await_more(100);
         let plan = json!({"steps": [percent, 100], "bake": bake, "judge": judge});
         let rollout = id(&operator.start(json!({"service": "site", "to": "v2", "plan": plan})));
-        Self { proxy, operator, rollout, percent, _load: load, _origins: origins }
+        Self { proxy, operator, rollout, percent, honest: load, _origins: origins }
     }
 
     /// Keys of users of one version in the first step, as anybody computes them who knows the salt.
@@ -167,9 +167,11 @@ fn seven_requests_by_keys_of_one_version_are_no_evidence() {
 fn garbage_by_forged_keys_of_v2_turns_nothing_back() {
     let release = Release::start(50, 0, &judge());
     let keys = release.keys("v2", 10_000);
-    let attack = release.attack(&keys, 50);
+    let (before, attack) = (release.honest.asked(), release.attack(&keys, 50));
     release.until_ended("completed");
-    assert!(attack.end_well() > 300, "it was attacked");
+    let (honest, attacks) = (release.honest.asked() - before, attack.end_well());
+    // A sixth of the others' requests is aimed at; a busy machine lets through less of both.
+    assert!(12 * attacks > honest, "it was attacked: {attacks} requests beside {honest}");
 }
 
 /// The same for as long as it takes to use all of the keys, where there is time for it.
