@@ -76,24 +76,27 @@ type Said = (Instant, u16, String);
 /// to stop.
 struct Users {
     stop: Arc<AtomicBool>,
+    /// How many have been answered.
+    served: Arc<AtomicUsize>,
     said: std::thread::JoinHandle<Vec<Said>>,
 }
 
 impl Users {
     fn of(proxy: &Proxy) -> Self {
-        let (stop, address) = (Arc::new(AtomicBool::new(false)), proxy.address);
-        let stopped = Arc::clone(&stop);
+        let (stop, served, address) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)), proxy.address);
+        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&served));
         let ask = move || {
             let mut said = Vec::new();
             while !stopped.load(SeqCst) {
                 let (asked, user) = (Instant::now(), format!("x-user: {}", said.len()));
                 let answer = Client::to(address).ask(with(&[&user]));
                 said.push((asked, answer.status, answer.text()));
+                counted.fetch_add(1, SeqCst);
                 std::thread::sleep(Duration::from_millis(3));
             }
             said
         };
-        Self { stop, said: std::thread::spawn(ask) }
+        Self { stop, served, said: std::thread::spawn(ask) }
     }
 
     fn stop(self) -> Vec<Said> {
@@ -280,10 +283,11 @@ fn a_canary_does_not_take_over_the_users_of_a_version_that_blinks() {
     let users = Users::of(&proxy);
     eventually("it answers", || app.origin.as_ref().unwrap().seen().len() > 10);
     app.stop();
-    let down = Instant::now();
+    let (down, served) = (Instant::now(), users.served.load(SeqCst));
     std::thread::sleep(Duration::from_secs(2));
     let status = proxy.status();
     std::thread::sleep(Duration::from_secs(3));
+    eventually("enough users have asked", || users.served.load(SeqCst) > served + 220);
     let back = app.again();
     std::thread::sleep(Duration::from_secs(5));
     let said = users.stop();
