@@ -12,28 +12,32 @@ LIVE_RUNS ?= 20
 # How long `make soak` pushes mixed traffic.
 SOAK_SECONDS ?= 300
 
+# For how long `make console-load` looks at a browser with 1,000 services; 10 is what is promised.
+CONSOLE_MINUTES ?= 2
+
 # How many upgrades in place `make soak` does under load.
 UPGRADES ?= 500
 
-# How long `make fuzz` looks for inputs that break a parser or the proxy, all targets together.
+# How long `make fuzz` looks for inputs that break a parser or the proxy, all targets together, and how many targets at once.
 FUZZ_SECONDS ?= 120
+FUZZ_THREADS ?= $(shell nproc)
 
 export CARGO_TERM_COLOR ?= auto
 
 # Clippy's driver as the compiler of our own packages: one compilation says what the lints find, and makes the tests.
-# `make lint doc` would check all dependencies before it compiles them, which takes minutes on a fresh machine.
-ONCE = RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings
+# `make lint doc` would check all dependencies before it compiles them, which takes minutes on a fresh machine. Follow it by `test`.
+ONCE = RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/.ci/rustc CLIPPY_ARGS=-Dwarnings cargo --config .ci/cargo.toml
 
-# Most tests wait for something most of the time.
+# Most tests wait for something most of the time; with more of them at once the few that work keep others waiting too long.
 THREADS ?= $(shell expr 4 '*' $$(nproc))
 
-.PHONY: judge-table judge-live test needs tools fmt lint doc soak fuzz testssl bench bench-flip bench-growth bench-guard bench-peers bench-idle golden peers pgo
+.PHONY: judge-table judge-live test needs tools fmt lint doc soak fuzz testssl flagd-oracle experiments-oracle bench bench-flip bench-growth bench-experiments bench-ofrep bench-guard bench-peers bench-idle golden peers pgo console-load screenshots
 
-# Benches are compiled, and with it linted, but not run.
+# Benches are checked and linted, but not linked and not run.
 test: needs fmt
-	$(ONCE) cargo test --no-run --all-targets
-	RUSTDOC=$(CURDIR)/.ci/rustdoc $(ONCE) cargo test --doc
-	RUST_TEST_THREADS=$(THREADS) $(ONCE) cargo test
+	$(ONCE) test --no-run --all-targets
+	RUSTDOC=$(CURDIR)/.ci/rustdoc $(ONCE) test --doc
+	RUST_TEST_THREADS=$(THREADS) $(ONCE) test
 
 # Says what of `make tools` is missing. Nothing is installed.
 needs:
@@ -57,16 +61,41 @@ doc:
 # Mixed traffic for SOAK_SECONDS, and everything at once for as long: nothing hangs, memory comes back and stays flat.
 # UPGRADES in place under load: nothing fails. The tests are named `soak_...` and are short unless these say otherwise.
 soak:
-	SOAK_SECONDS=$(SOAK_SECONDS) UPGRADES=$(UPGRADES) $(ONCE) cargo test --test it soak_ -- --nocapture --test-threads=1
+	SOAK_SECONDS=$(SOAK_SECONDS) UPGRADES=$(UPGRADES) $(ONCE) test --test it soak_ -- --nocapture --test-threads=1
 
-# Random inputs for FUZZ_SECONDS; a failure prints its seed, and FUZZ_SEED=... repeats it. `make test` runs each target
-# briefly.
+# Random inputs for FUZZ_SECONDS of all targets together, a target on each core; a failure prints its seed, and FUZZ_SEED=...
+# repeats it. `make test` runs each target briefly.
 fuzz:
-	FUZZ_SECONDS=$(FUZZ_SECONDS) $(ONCE) cargo test --test it fuzz:: -- --nocapture --test-threads=1
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(ONCE) test --test it fuzz:: -- --nocapture --test-threads=$(FUZZ_THREADS)
+
+# 10,000 random files in flagd's format and contexts beside flagd's official evaluators, of either version of `fractional`;
+# FLAGD_SEED and FLAGD_CASES repeat what a failure prints. The suite plays 1,000 with the newer one.
+flagd-oracle: tools
+	@.ci/tools flagd
+	FLAGD_V2=$${CARGO_TARGET_DIR:-target}/flagd-v2/bin/python SCRIPT_SECONDS=600 $(ONCE) test --test it flagd_oracle_ -- --nocapture
+
+# 1,000 random results of experiments beside those of gbstats, GrowthBook's statistics: both kinds of interval, absolute and
+# relative, of conversions, means, ratios and means with a covariate. EXPERIMENTS_SEED repeats what it prints.
+experiments-oracle:
+	@.ci/tools gbstats
+	cargo build
+	$${CARGO_TARGET_DIR:-target}/gbstats/bin/python -B tests/clients/experiment_oracle.py \
+		$${CARGO_TARGET_DIR:-target}/debug/pointsman 1000 $${EXPERIMENTS_SEED:-$$(date +%s)}
+
+# What the console costs: the longest task and the memory of a browser with 1,000 services that change twice a second, for
+# CONSOLE_MINUTES; the proxy's CPU and memory, and the p99 of its users, with 100 open consoles. BINARY=... measures another
+# binary than that of the tests.
+console-load: tools
+	CONSOLE_MINUTES=$(CONSOLE_MINUTES) $(ONCE) test --test it console_load_ -- --nocapture --test-threads=1
+
+# Every room of the console in light and dark, on a desktop and a phone, as pictures in target/console; those that the
+# documents show into docs/console.
+screenshots: tools
+	SCREENSHOTS=1 $(ONCE) test --test it console_pictures_ -- --nocapture --test-threads=1
 
 # A scanner of TLS against our listener, most of a minute.
 testssl: tools
-	TESTSSL=1 $(ONCE) cargo test --test it testssl_ -- --nocapture
+	TESTSSL=1 $(ONCE) test --test it testssl_ -- --nocapture
 
 # Plays RUNS rollouts in each of some 80 worlds, on all cores and for MINUTES at the longest: how many healthy ones are turned
 # back, with bursts and without, and how soon bad ones. The suite plays one of each.
@@ -95,6 +124,16 @@ bench-flip:
 bench-growth:
 	@.ci/tools bench
 	cargo bench --bench growth
+
+# How often experiments with equal arms are found to differ by both kinds of interval, how many users a real difference takes, and
+# whether wrong ratios of users are found: 2,000 simulated experiments each, a minute.
+bench-experiments:
+	cargo bench --bench experiments
+
+# 5,000 clients that wait for changes of flags, and 20,000 evaluations a second beside traffic: latency, memory, threads, and how
+# soon all clients know of a change. A minute and a half; the variables are in benches/ofrep/main.rs.
+bench-ofrep:
+	cargo bench --bench ofrep
 
 # Pointsman beside nginx, HAProxy, Caddy and Envoy, which are installed if they are missing: CPU, throughput, latency, changes
 # of weights, memory. Half an hour on a machine where nothing else runs; prints tables in Markdown.
