@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use super::figures::{median, quantile, range, short};
-use super::load::{Generators, MAIN};
+use super::load::{Generators, MAIN, small_requests};
 use super::open_loop::{Outcome, Plan, run};
 use super::origin::Origin;
 use super::proxies::Peer;
@@ -53,7 +53,7 @@ pub(crate) fn measure(
         let plan = Plan { rate, time: settings.turn, seed: round as u64 };
         for offset in 0..targets.len() {
             let number = (round + offset) % targets.len();
-            let outcome = run(targets[number], plan, Instant::now())?;
+            let outcome = run(small_requests(targets[number]), plan, Instant::now())?;
             if outcome.failed + outcome.closed > 0 {
                 return Err(format!("{}: {} of its connections broke", names[number], outcome.failed + outcome.closed));
             }

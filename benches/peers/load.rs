@@ -14,6 +14,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::certificate::HOST;
+use super::open_loop::Target;
 use super::origin::{LARGE, SMALL};
 use super::proxies::Peer;
 use super::wrk::Answered;
@@ -23,6 +24,12 @@ use super::{h2load, wrk};
 pub(crate) const USERS: usize = 1_000;
 
 const CIPHER: &str = "TLS_AES_128_GCM_SHA256";
+
+/// A small request of each user, for the load at a given rate.
+pub(crate) fn small_requests(address: SocketAddr) -> Target {
+    let request = |user| format!("GET {SMALL} HTTP/1.1\r\nhost: {HOST}\r\nx-user: user-{user}\r\n\r\n");
+    Target { address, requests: (1..=USERS).map(request).collect() }
+}
 
 /// A kind of load.
 #[derive(Debug)]

@@ -32,6 +32,7 @@
     reason = "a bench stops at the first surprise, prints what it measured, and measures real time"
 )]
 
+#[path = "../support/answer.rs"]
 mod answer;
 mod caddy;
 mod certificate;
@@ -40,6 +41,7 @@ mod cost;
 mod cpu;
 mod envoy;
 mod features;
+#[path = "../support/figures.rs"]
 mod figures;
 mod h2load;
 mod haproxy;
@@ -49,6 +51,7 @@ mod latency;
 mod load;
 mod machine;
 mod nginx;
+#[path = "../support/open_loop.rs"]
 mod open_loop;
 mod origin;
 mod pointsman;
@@ -56,6 +59,7 @@ mod proxies;
 mod running;
 mod settings;
 mod shift;
+#[path = "../support/table.rs"]
 mod table;
 mod wrk;
 

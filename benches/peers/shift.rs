@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::cpu::Meter;
 use super::figures::{median, range, short};
+use super::load::small_requests;
 use super::open_loop::{Outcome, Plan, run};
 use super::proxies::{Peer, SPLIT};
 use super::settings::Settings;
@@ -95,7 +96,7 @@ fn change(peer: &Peer, seed: u64) -> Result<Change, String> {
     let start = Instant::now();
     let plan = Plan { rate: RATE, time: WARM_UP + WINDOW * 3, seed };
     let address = peer.setup.plain;
-    let load = thread::spawn(move || run(address, plan, start));
+    let load = thread::spawn(move || run(small_requests(address), plan, start));
     let mut meter = Meter::new(peer.running.id());
     let mut used_until = |until: Duration| {
         let before = meter.read();

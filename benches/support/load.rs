@@ -45,12 +45,17 @@ impl Drop for Running {
 impl Running {
     /// A proxy of this shape, with endpoints on `origin_port`.
     pub(crate) fn start(binary: &Path, shape: Shape, origin_port: u16) -> Self {
+        Self::with_config(binary, |listen, folder| shape.config(listen, folder, origin_port))
+    }
+
+    /// A proxy with this config, from the address that it listens on and the folder of its state and of `admin.sock`.
+    pub(crate) fn with_config(binary: &Path, config: impl FnOnce(SocketAddr, &Path) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         // Apart from its state, as where it is installed: the config's folder is watched.
         std::fs::create_dir(folder.path().join("etc")).unwrap();
         let file = folder.path().join("etc/pointsman.toml");
-        std::fs::write(&file, shape.config(listen, folder.path(), origin_port)).unwrap();
+        std::fs::write(&file, config(listen, folder.path())).unwrap();
         let mut command = Command::new(binary);
         command.args(["run", "--config"]).arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
         let mut proxy = Self { process: command.spawn().unwrap(), listen, folder };

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::bad_argument::{count, revision};
 use super::client::Call;
+use super::flag_show;
 use super::text::{TextTone, list, member, number, toned};
 use super::{CommandError, Remote};
 
@@ -55,7 +56,7 @@ pub struct HoldArgs {
 
 impl HoldArgs {
     /// Writes the terms of the hold into a body.
-    fn into_body(self, body: &mut Map<String, Value>) {
+    pub(crate) fn into_body(self, body: &mut Map<String, Value>) {
         let Some(max) = self.hold else { return };
         let mut terms = Map::from_iter([("max".to_owned(), Value::from(max))]);
         terms.extend(self.hold_requests.map(|requests| ("requests".to_owned(), requests.into())));
@@ -70,8 +71,8 @@ impl HoldArgs {
 pub struct ShiftArgs {
     /// The service
     service: String,
-    /// Weights in per cent, 100 together; versions that are not named get 0
-    #[arg(required = true, value_name = "VERSION=WEIGHT")]
+    /// Weights in per cent, 100 together, with spaces or commas between them; versions that are not named get 0
+    #[arg(required = true, value_delimiter = ',', value_name = "VERSION=WEIGHT")]
     weights: Vec<String>,
     #[command(flatten)]
     force: ForceArgs,
@@ -97,17 +98,25 @@ pub struct FlipArgs {
     terms: Terms,
 }
 
-/// Restore the split of an earlier revision; without --to, undo the last change
+/// Restore the splits, flags and experiments of an earlier revision; without --to, undo the last change
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  pointsman rollback\n  pointsman rollback --to 41 --service shop\n\n\
-    A rollback counts as the revision that it restored: called twice without --to it goes two\n    changes back, never forth again. Drained endpoints stay drained.")]
+#[command(
+    after_help = "Examples:\n  pointsman rollback\n  pointsman rollback --to 41 --service shop --flag new-checkout\n\n\
+    A rollback counts as the revision that it restored: called twice without --to it goes two\n    changes back, never forth again. Drained endpoints stay drained."
+)]
 pub struct RollbackArgs {
-    /// The revision whose split is restored
+    /// The revision that is restored
     #[arg(long, value_name = "REVISION", value_parser = revision)]
     to: Option<u64>,
-    /// Only this service; can be given several times
+    /// Only this service, and what else is named; can be given several times
     #[arg(long = "service", value_name = "SERVICE")]
     services: Vec<String>,
+    /// Only this flag, and what else is named; can be given several times
+    #[arg(long = "flag", value_name = "FLAG")]
+    flags: Vec<String>,
+    /// Only this experiment, and what else is named; can be given several times
+    #[arg(long = "experiment", value_name = "EXPERIMENT")]
+    experiments: Vec<String>,
     #[command(flatten)]
     force: ForceArgs,
     #[command(flatten)]
@@ -121,7 +130,7 @@ pub struct RollbackArgs {
 /// # Errors
 /// [`CommandError`] when the call fails.
 pub fn shift(remote: &Remote, args: ShiftArgs) -> Result<(), CommandError> {
-    let mut body = weights(&args.weights)?;
+    let mut body = weights(&args.weights, &VERSIONS)?;
     args.force.into_body(&mut body);
     args.hold.into_body(&mut body);
     change(remote, Method::PUT, &format!("/v1/services/{}/split", segment(&args.service)?), body, args.terms)
@@ -149,6 +158,12 @@ pub fn rollback(remote: &Remote, args: RollbackArgs) -> Result<(), CommandError>
     }
     if !args.services.is_empty() {
         body.insert("services".to_owned(), args.services.into());
+    }
+    if !args.flags.is_empty() {
+        body.insert("flags".to_owned(), args.flags.into());
+    }
+    if !args.experiments.is_empty() {
+        body.insert("experiments".to_owned(), args.experiments.into());
     }
     args.force.into_body(&mut body);
     args.hold.into_body(&mut body);
@@ -184,21 +199,35 @@ pub(crate) fn change(
     remote.call(call, show)
 }
 
+/// How weights are written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WeightWords {
+    /// Of what.
+    pub(crate) of: &'static str,
+    /// One that is written well.
+    pub(crate) example: &'static str,
+}
+
+const VERSIONS: WeightWords = WeightWords { of: "version", example: "v1=90 v2=10" };
+
 /// `v1=90 v2=10` as a body. What the numbers may be is the admin API's to say.
-fn weights(words: &[String]) -> Result<Map<String, Value>, CommandError> {
+pub(crate) fn weights(words: &[String], form: &WeightWords) -> Result<Map<String, Value>, CommandError> {
     let mut read = Map::new();
-    let wrong =
-        |found: String, wanted: &str| CommandError::Usage(format!("found {found}, want {wanted}, such as v1=90 v2=10"));
-    for word in words {
+    let wrong = |found: String, wanted: &str| {
+        CommandError::Usage(format!("found {found}, want {wanted}, such as {}", form.example))
+    };
+    // `v1=90, v2=10` leaves nothing between a comma and a space.
+    let empty = words.iter().all(String::is_empty);
+    for word in words.iter().filter(|word| empty || !word.is_empty()) {
         let Some((name, weight)) = word.split_once('=').filter(|(name, _)| !name.is_empty()) else {
-            return Err(wrong(format!("{word:?}"), "VERSION=WEIGHT"));
+            return Err(wrong(format!("{word:?}"), &format!("{}=WEIGHT", form.of.to_uppercase())));
         };
         let number = weight.trim_end_matches('%').parse::<f64>().ok().filter(|number| number.is_finite());
         let Some(number) = number else {
             return Err(wrong(format!("{weight:?} in {word:?}"), "a number in per cent"));
         };
         if read.insert(name.to_owned(), json!(number)).is_some() {
-            return Err(wrong(format!("{name} twice"), "each version once"));
+            return Err(wrong(format!("{name} twice"), &format!("each {} once", form.of)));
         }
     }
     Ok(read)
@@ -212,8 +241,8 @@ fn show(answer: &Value) -> String {
         (true, true) => format!("dry run, nothing was changed: revision {revision} is in force\n"),
         (true, false) => format!("{} is in force\n", toned(&format!("revision {revision}"), TextTone::Good)),
     };
-    let head = match answer["restores"].as_u64() {
-        Some(restored) => format!("{head}  the split of revision {restored} is restored\n"),
+    let head = match answer["restores"].as_u64().filter(|_| answer["changed"] == true) {
+        Some(restored) => head + &restored_line(answer, restored),
         None => head,
     };
     let head = head + &hold_line(&answer["hold"]);
@@ -222,10 +251,18 @@ fn show(answer: &Value) -> String {
         Some(left) => head + &format!("  {} in flight to it still\n", toned(&left.to_string(), TextTone::Warn)),
         None => head,
     };
-    let text = list(answer, "difference").fold(head, |text, difference| text + &difference_line(difference));
-    list(answer, "warnings")
-        .filter_map(Value::as_str)
-        .fold(text, |text, warning| text + &format!("  {}: {warning}\n", toned("warning", TextTone::Warn)))
+    head + &difference_lines(answer) + &flag_show::warning_lines(answer)
+}
+
+/// What a rollback restores, on a line.
+fn restored_line(answer: &Value, revision: u64) -> String {
+    let any = |name: &str| list(answer, name).next().is_some();
+    let kinds = [("difference", "the split"), ("flags", "the flags"), ("experiments", "the experiments")];
+    let restored: Vec<_> = kinds.into_iter().filter(|(key, _)| any(key)).map(|(_, kind)| kind).collect();
+    match restored.as_slice() {
+        [] | ["the split"] => format!("  the split of revision {revision} is restored\n"),
+        several => format!("  {} of revision {revision} are restored\n", several.join(" and ")),
+    }
 }
 
 /// How a hold went, on a line; empty if there was none.
@@ -240,8 +277,35 @@ fn hold_line(hold: &Value) -> String {
     }
 }
 
+/// What a change or a revision does, a line for each service and flag.
+pub(crate) fn difference_lines(change: &Value) -> String {
+    let services = list(change, "difference").map(difference_line);
+    let flags = list(change, "flags").map(flag_show::difference_line);
+    services.chain(flags).chain(list(change, "experiments").map(run_line)).collect()
+}
+
+/// One experiment's difference, on a line.
+fn run_line(difference: &Value) -> String {
+    let (before, share) = (number(&difference["share_before"], 3), number(&difference["share"], 3));
+    let what = match (difference["end"].as_str(), difference["running"] == true, difference["was_running"] == true) {
+        (Some("shipped_control"), ..) => format!("ended, control is shipped; it had {before} % of the users"),
+        (Some("shipped_treatment"), ..) => format!("ended, treatment is shipped; it had {before} % of the users"),
+        (Some("redefined"), ..) => "ended, for the config says something else of what it compares".to_owned(),
+        (Some("removed"), ..) => "ended, for the config does not have it any more".to_owned(),
+        (Some("rolled_back"), ..) | (None, false, _) => {
+            format!("ended by the rollback; it had {before} % of the users")
+        }
+        (Some(_), ..) => format!("stopped; it had {before} % of the users"),
+        (None, true, false) => format!("runs with {share} % of the users"),
+        (None, true, true) => format!("{before} -> {share} % of the users"),
+    };
+    let moved = difference["moved_ratio"].as_f64().filter(|moved| *moved > 0.0);
+    let moved = moved.map(|moved| format!("; {} % of all users move", number(&json!(moved * 100.0), 3)));
+    format!("  experiment {}: {what}{}\n", member(difference, "experiment"), moved.unwrap_or_default())
+}
+
 /// One service's difference, on a line.
-pub(crate) fn difference_line(difference: &Value) -> String {
+fn difference_line(difference: &Value) -> String {
     let weights = list(difference, "weights").map(|weight| {
         let (version, from, to) = (member(weight, "version"), number(&weight["from"], 3), number(&weight["to"], 3));
         if from == to { format!("{version} {to} %") } else { format!("{version} {from} -> {to} %") }
@@ -263,14 +327,14 @@ mod tests {
 
     #[test]
     fn weights_are_words_with_numbers() {
-        let read = |words: &[&str]| weights(&words.iter().map(ToString::to_string).collect::<Vec<_>>()).ok();
+        let read = |words: &[&str]| weights(&words.iter().map(ToString::to_string).collect::<Vec<_>>(), &VERSIONS).ok();
         assert_eq!(read(&["v1=90", "v2=9.5%"]).map(Value::Object), Some(json!({ "v1": 90.0, "v2": 9.5 })));
         for bad in [&["v1"][..], &["v1="], &["=5"], &["v1=ten"], &["v1=inf"], &["v1=50", "v1=50"]] {
             assert_eq!(read(bad), None, "{bad:?}");
         }
         let wrong = |words: &[&str]| {
             let words: Vec<_> = words.iter().map(ToString::to_string).collect();
-            weights(&words).expect_err("want a problem").to_string()
+            weights(&words, &VERSIONS).expect_err("want a problem").to_string()
         };
         assert_eq!(
             wrong(&["v1=abc", "v2=10"]),
@@ -278,6 +342,22 @@ mod tests {
         );
         assert_eq!(wrong(&["v1=50", "v1=50"]), "found v1 twice, want each version once, such as v1=90 v2=10");
         assert_eq!(wrong(&["v1=50", "v2"]), "found \"v2\", want VERSION=WEIGHT, such as v1=90 v2=10");
+        assert_eq!(wrong(&["", ""]), "found \"\", want VERSION=WEIGHT, such as v1=90 v2=10");
+    }
+
+    #[test]
+    fn weights_have_spaces_or_commas_between_them() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: ShiftArgs,
+        }
+        for line in ["shop v1=90 v2=10", "shop v1=90,v2=10", "shop v1=90, v2=10", "shop v1=90, v2=10, --force"] {
+            let words = std::iter::once("shift").chain(line.split(' '));
+            let Line { args } = clap::Parser::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
+            let read = weights(&args.weights, &VERSIONS).unwrap_or_else(|error| panic!("{line}: {error}"));
+            assert_eq!(Value::Object(read), json!({ "v1": 90.0, "v2": 10.0 }), "{line}");
+        }
     }
 
     #[test]

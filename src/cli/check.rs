@@ -35,7 +35,11 @@ pub fn run(args: &CheckArgs, json: bool) -> ExitCode {
         Some((config, _text)) => {
             let (services, listeners) = (config.services.len(), config.listeners.len());
             let (services, listeners) = (plural(services, "service"), plural(listeners, "listener"));
-            text::print(&format!("{}: good: {services} on {listeners}\n", path.display()));
+            let flags = match config.flags.flags.len() {
+                0 => String::new(),
+                count => format!(", and {}", plural(count, "flag")),
+            };
+            text::print(&format!("{}: good: {services} on {listeners}{flags}\n", path.display()));
         }
         None => tell(path, &problems, &text::complain),
     }

@@ -2,16 +2,18 @@
 //!
 //! The client of the [requests of our own](crate::outbound::client) connects, sends and reads.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, IF_MATCH};
-use http::{Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
 use serde_json::Value;
 
-use crate::outbound::client::{BodyWanted, ExchangeError, ExchangeLimits, OutboundAnswer, Site};
+use crate::outbound::client::{BodyWanted, ExchangeError, ExchangeLimits, OutboundAnswer};
+use crate::outbound::site::Site;
 use crate::tls::ClientSettings;
 
 /// Where `pointsman run` listens unless the config says otherwise.
@@ -23,8 +25,17 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(40);
 /// Longest wait for what is only looked up: nothing but the process itself keeps it.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A stream that says nothing for so long, not even that it lives, is broken.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+
 /// How long a wait is silent.
 const SILENT_MAX: Duration = Duration::from_secs(2);
+
+/// Longest wait for lines of which there may be many: the ledger reads them.
+const LINES_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What says where the next lines begin.
+const NEXT_LINES: &str = "x-pointsman-next";
 
 /// Largest answer that is taken: the status of ten thousand services is some megabytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -45,6 +56,14 @@ pub struct AdminClient {
     tls: Option<ClientSettings>,
     /// Says that an answer takes long.
     say: Option<fn(&str)>,
+}
+
+/// Lines of an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct AnsweredLines {
+    pub(crate) text: String,
+    /// What to ask for to get the next ones.
+    pub(crate) next: Option<String>,
 }
 
 /// A call that did not succeed.
@@ -171,12 +190,52 @@ impl AdminClient {
     /// # Errors
     /// As [`AdminClient::call`].
     pub fn call_for(&self, patience: Duration, call: Call<'_>) -> Result<Value, CallError> {
+        let body = self.exchange(patience, call)?.body;
+        serde_json::from_slice(&body).map_err(|error| self.no_answer(&format!("the answer is not JSON: {error}")))
+    }
+
+    /// Makes a call whose answer is lines of text, and tells where the next ones begin, if there are more.
+    ///
+    /// # Errors
+    /// As [`AdminClient::call`].
+    pub(crate) fn lines(&self, call: Call<'_>) -> Result<AnsweredLines, CallError> {
+        let OutboundAnswer { head, body } = self.exchange(LINES_TIMEOUT, call)?;
+        let next = head.headers.get(NEXT_LINES).and_then(|next| next.to_str().ok()).map(str::to_owned);
+        Ok(AnsweredLines { text: String::from_utf8_lossy(&body).into_owned(), next })
+    }
+
+    /// The answer, which is a success.
+    fn exchange(&self, patience: Duration, call: Call<'_>) -> Result<OutboundAnswer, CallError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| CallError::Unreachable { place: self.to_string(), source })?;
         let (site, request) = (self.site()?, self.request(call)?);
         let limits = ExchangeLimits { time: patience, body: BodyWanted::Whole(ANSWER_BYTES_MAX) };
         let answer = runtime.block_on(self.told(site.ask(request, limits)));
-        self.value(&answer.map_err(|error| self.failed(error, patience))?)
+        let answer = answer.map_err(|error| self.failed(error, patience))?;
+        taken(answer)
+    }
+
+    /// Follows a stream: `take` gets each piece of it as it comes, until it breaks off. `last_id` is that of the last
+    /// event that was read before.
+    ///
+    /// # Errors
+    /// [`CallError`] when there is no answer, when it is not a success, and when it breaks off or falls silent.
+    pub(crate) fn stream(
+        &self,
+        path: &str,
+        last_id: Option<&str>,
+        take: impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), CallError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|source| CallError::Unreachable { place: self.to_string(), source })?;
+        let (site, mut request) = (self.site()?, self.request(Call::get(path))?);
+        if let Some(id) = last_id.and_then(|id| HeaderValue::from_str(id).ok()) {
+            request.headers_mut().insert("last-event-id", id);
+        }
+        let limits = ExchangeLimits { time: LOOK_TIMEOUT, body: BodyWanted::Whole(ANSWER_BYTES_MAX) };
+        let answer = runtime.block_on(site.stream(request, limits, SILENCE_MAX, take));
+        let answer = answer.map_err(|error| self.failed(error, LOOK_TIMEOUT))?;
+        taken(answer).map(drop)
     }
 
     /// Waits, and says so if it takes long.
@@ -225,17 +284,6 @@ impl AdminClient {
         }
     }
 
-    /// What an answer holds.
-    fn value(&self, answer: &OutboundAnswer) -> Result<Value, CallError> {
-        let OutboundAnswer { head, body } = answer;
-        let value = serde_json::from_slice(body);
-        if head.status.is_success() {
-            return value.map_err(|error| self.no_answer(&format!("the answer is not JSON: {error}")));
-        }
-        let problem = value.unwrap_or_else(|_not_json| Value::String(String::from_utf8_lossy(body).into_owned()));
-        Err(CallError::Refused { status: head.status, problem })
-    }
-
     fn request(&self, call: Call<'_>) -> Result<Request<Full<Bytes>>, CallError> {
         let host = match &self.place {
             AdminPlace::Tcp(address) | AdminPlace::Tls(address) => address,
@@ -271,6 +319,16 @@ impl std::fmt::Display for AdminClient {
             AdminPlace::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
+}
+
+/// An answer that is a success.
+fn taken(answer: OutboundAnswer) -> Result<OutboundAnswer, CallError> {
+    if answer.head.status.is_success() {
+        return Ok(answer);
+    }
+    let text = || Value::String(String::from_utf8_lossy(&answer.body).into_owned());
+    let problem = serde_json::from_slice(&answer.body).unwrap_or_else(|_not_json| text());
+    Err(CallError::Refused { status: answer.head.status, problem })
 }
 
 /// What may be wrong with an address that is reached and does not understand.

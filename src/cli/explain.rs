@@ -5,14 +5,14 @@ use http::{Method, Uri};
 use serde_json::{Map, Value, json};
 
 use super::client::Call;
-use super::text::{TextTone, member, number, toned};
+use super::text::{TextTone, in_short, member, number, toned};
 use super::{CommandError, Remote};
 
 /// Say which version a request would get, and why
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  pointsman explain http://shop.example.com/cart -H 'x-user-id: 42'")]
 pub struct ExplainArgs {
-    /// The URL as a user would ask for it
+    /// The URL as a user would ask for it; the scheme can be left out where a host with a dot or a port stands first
     url: String,
     /// The method
     #[arg(long, short = 'X', default_value = "GET")]
@@ -39,18 +39,25 @@ pub fn run(remote: &Remote, args: &ExplainArgs) -> Result<(), CommandError> {
     remote.call(call, show)
 }
 
-/// Of a URL that a user could ask for: the scheme is written out, for without it `nope` would be a host, and
-/// `shop/cart` none.
+/// Of a URL that a user could ask for. The scheme can be left out as in a browser, but only where what stands first can
+/// be nothing but a host: `shop/cart` may as well be a path without its host.
 fn host_and_path(url: &str) -> Result<(String, String), CommandError> {
-    let uri: Option<Uri> = url.parse().ok();
+    let first = url.split(['/', '?']).next().unwrap_or_default();
+    let is_host = first.contains(['.', ':']) && !url.contains("://");
+    let full = if is_host { format!("http://{url}") } else { url.to_owned() };
+    let uri: Option<Uri> = full.parse().ok();
     let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
     let found = uri.and_then(|uri| {
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        Some((uri.authority()?.to_string(), path.to_owned()))
+        // A query behind the host has no path of its own.
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        // `mailto:ann` has something else where a port stands.
+        let host = uri.authority().filter(|host| host.port_u16().is_some() || host.as_str().ends_with(host.host()))?;
+        Some((host.to_string(), path))
     });
     found.ok_or_else(|| {
         CommandError::Usage(format!(
-            "found {url:?}, want a URL with http:// or https://, such as http://shop.example.com/cart"
+            "found {url:?}, want a URL, such as http://shop.example.com/cart or localhost:8080/cart"
         ))
     })
 }
@@ -86,11 +93,18 @@ fn show(answer: &Value) -> String {
         text.push_str(&format!("  {version}: {} %\n", number(chance, 3)));
     }
     for (attribute, value) in answer["attributes"].as_object().into_iter().flatten() {
-        text.push_str(&format!("  attribute {attribute}: {}\n", value.as_str().unwrap_or_default()));
+        text.push_str(&format!("  attribute {attribute}: {}\n", in_short(value.as_str().unwrap_or_default())));
     }
     for (segment, holds) in answer["segments"].as_object().into_iter().flatten() {
         let holds = if holds == &Value::Bool(true) { "holds" } else { "does not hold" };
         text.push_str(&format!("  segment {segment}: {holds}\n"));
+    }
+    for (flag, decided) in answer["flags"].as_object().into_iter().flatten() {
+        let variant = decided["variant"].as_str().unwrap_or("by chance");
+        text.push_str(&format!("  flag {flag}: {variant} ({})\n", member(decided, "why")));
+        for (variant, chance) in decided["chances"].as_object().into_iter().flatten() {
+            text.push_str(&format!("    {variant}: {} %\n", number(chance, 3)));
+        }
     }
     text + &format!("  revision {}\n", member(answer, "revision"))
 }
@@ -100,13 +114,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn flags_are_told_with_why() {
+        let launch = json!({ "variant": "on", "value": true, "why": "rule dogfood serves on" });
+        let drawn = json!({ "variant": null, "why": "the request has no key", "chances": { "off": 90.0, "on": 10.0 } });
+        let answer = json!({
+            "service": "shop", "version": "v1", "why": "rule beta picks v1", "revision": 7,
+            "flags": { "launch": launch, "theme": drawn },
+        });
+        let text = "shop v1\n  rule beta picks v1\n  flag launch: on (rule dogfood serves on)\n  \
+            flag theme: by chance (the request has no key)\n    off: 90 %\n    on: 10 %\n  revision 7\n";
+        assert_eq!(show(&answer), text);
+    }
+
+    #[test]
     fn what_no_user_could_ask_for_is_refused() {
-        for bad in ["nope", "/cart", "shop/cart", "ftp://shop/", "shop.example.com:80", "http://", "//shop/cart", ""] {
+        let bad =
+            ["nope", "/cart", "shop/cart", "ftp://shop/", "http://", "//shop/cart", "", "mailto:ann", "a:b:c/", "?a.b"];
+        for bad in bad {
             assert!(matches!(host_and_path(bad), Err(CommandError::Usage(_))), "{bad:?}");
         }
         let found = |url: &str| host_and_path(url).ok();
         let both = |host: &str, path: &str| Some((host.to_owned(), path.to_owned()));
         assert_eq!(found("http://shop.example.com/cart?x=1"), both("shop.example.com", "/cart?x=1"));
+        assert_eq!(found("http://shop.example.com?x=1"), both("shop.example.com", "/?x=1"));
         assert_eq!(found("HTTPS://shop:8443"), both("shop:8443", "/"));
+        assert_eq!(found("localhost:8080/"), both("localhost:8080", "/"));
+        assert_eq!(found("shop.example.com"), both("shop.example.com", "/"));
+        assert_eq!(found("shop.example.com:80?x=http"), both("shop.example.com:80", "/?x=http"));
+        assert_eq!(found("[::1]:8080/cart"), both("[::1]:8080", "/cart"));
     }
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::bad_argument::{count, revision};
-use super::change::difference_line;
+use super::change::difference_lines;
 use super::client::Call;
 use super::text::{TextTone, list, member, toned};
 use super::{CommandError, Remote};
@@ -56,5 +56,5 @@ fn entry(revision: &Value) -> String {
     if let Some(against) = revision["forced"].as_str() {
         head.push_str(&format!("\n    forced: {against}"));
     }
-    list(revision, "difference").fold(head + "\n", |text, difference| text + &difference_line(difference))
+    head + "\n" + &difference_lines(revision)
 }

@@ -8,10 +8,15 @@ pub mod check;
 pub mod client;
 pub mod demo;
 pub mod endpoint;
+pub mod experiment;
 pub mod explain;
-mod flag_words;
+pub mod flag;
+mod flag_import;
+mod flag_show;
 pub mod history;
 mod layout;
+mod option_words;
+pub(crate) mod picture;
 pub mod rollout;
 pub mod run;
 mod signals;
@@ -90,8 +95,10 @@ enum Command {
     Rollback(change::RollbackArgs),
     History(history::HistoryArgs),
     Explain(explain::ExplainArgs),
+    Flag(flag::FlagArgs),
     Rollout(rollout::RolloutArgs),
     Simulate(Box<simulate::SimulateArgs>),
+    Experiment(experiment::ExperimentArgs),
     Drain(endpoint::DrainArgs),
     Ready(endpoint::ReadyArgs),
     Upgrade(upgrade::UpgradeArgs),
@@ -119,8 +126,10 @@ pub fn main() -> ExitCode {
         Command::Rollback(args) => change::rollback(remote, args),
         Command::History(args) => history::run(remote, &args),
         Command::Explain(args) => explain::run(remote, &args),
+        Command::Flag(args) => flag::run(remote, args),
         Command::Rollout(args) => rollout::run(remote, args),
         Command::Simulate(args) => simulate::run(remote, &args),
+        Command::Experiment(args) => experiment::run(remote, &args),
         Command::Drain(args) => endpoint::drain(remote, args),
         Command::Ready(args) => endpoint::ready(remote, args),
         Command::Upgrade(args) => upgrade::run(remote, args),
@@ -230,7 +239,7 @@ impl Remote {
         if let Err(CallError::Refused { problem, .. }) = &mut answered
             && !self.json
         {
-            *problem = flag_words::of(path, problem.take());
+            *problem = option_words::of(path, problem.take());
         }
         Ok(answered?)
     }

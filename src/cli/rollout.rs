@@ -1,7 +1,6 @@
 //! `pointsman rollout`: releases that are judged by the proxy itself.
 
 mod follow;
-mod picture;
 pub(crate) mod show;
 
 use clap::{Args, Subcommand};
@@ -45,19 +44,27 @@ enum RolloutSubcommand {
   pointsman rollout start shop --to v2 --follow
   pointsman rollout start shop --steps 5,25,100 --bake 5m
   pointsman rollout start checkout-flow --group --to v2
+  pointsman rollout start checkout-flow --group --to v2 --variant theme=new
+  pointsman rollout start new-checkout --flag --to on
   pointsman rollout start shop --set strategy=blue_green --set watch=5m --dry-run")]
 struct StartArgs {
-    /// The service, or with --group the group
+    /// The service, with --group the group, or with --flag the flag
     service: String,
     /// Where other commands have the version.
     #[arg(hide = true, value_name = "VERSION", value_parser = named_by_to)]
     _misplaced: Option<String>,
-    /// It is a group of services
+    /// It is a group of services and flags
     #[arg(long)]
     group: bool,
-    /// The version that is to have everything; by default the only other one
+    /// It is a flag: its last rule is moved, judged by the requests of the services that list it
+    #[arg(long, conflicts_with = "group")]
+    flag: bool,
+    /// The version, or the variant of the flag, that is to have everything; by default the only other one
     #[arg(long, value_name = "VERSION")]
     to: Option<String>,
+    /// The variant that a flag of the group is to have everything of; by default its only other one
+    #[arg(long, value_name = "FLAG=VARIANT", requires = "group")]
+    variant: Vec<String>,
     /// The canary's steps, per cent
     #[arg(long, value_delimiter = ',', value_name = "PERCENT")]
     steps: Vec<f64>,
@@ -84,7 +91,7 @@ struct StartArgs {
 /// Show a rollout with its evidence, or all of them
 #[derive(Args, Debug)]
 struct RolloutStatusArgs {
-    /// The service, the group or the number; without it, all
+    /// The service, the group, the flag or the number; without it, all
     rollout: Option<String>,
     /// Draw the progress until it is over; the exit code says whether it was completed
     #[arg(long, requires = "rollout")]
@@ -93,7 +100,7 @@ struct RolloutStatusArgs {
 
 #[derive(Args, Debug)]
 struct OrderArgs {
-    /// The service, the group or the number
+    /// The service, the group, the flag or the number
     rollout: String,
     /// Why; kept with the rollout
     #[arg(long, value_name = "TEXT")]
@@ -149,8 +156,17 @@ fn start(remote: &Remote, args: StartArgs) -> Result<(), CommandError> {
 impl StartArgs {
     fn body(self) -> Result<Value, CommandError> {
         let mut body = Map::new();
-        body.insert((if self.group { "group" } else { "service" }).to_owned(), self.service.into());
+        let what = match (self.group, self.flag) {
+            (true, _) => "group",
+            (false, true) => "flag",
+            (false, false) => "service",
+        };
+        body.insert(what.to_owned(), self.service.into());
         body.extend(self.to.map(|to| ("to".to_owned(), to.into())));
+        if !self.variant.is_empty() {
+            let pairs = self.variant.iter().map(|text| variant(text)).collect::<Result<Map<_, _>, _>>()?;
+            body.insert("variants".to_owned(), pairs.into());
+        }
         body.extend(self.reason.map(|reason| ("reason".to_owned(), reason.into())));
         let mut plan = Map::new();
         for text in &self.set {
@@ -174,6 +190,15 @@ fn named_by_to(version: &str) -> Result<String, VersionIsAnOption> {
 #[derive(Debug, thiserror::Error)]
 #[error("want the version as an option: --to {0}")]
 struct VersionIsAnOption(String);
+
+/// `FLAG=VARIANT`.
+fn variant(text: &str) -> Result<(String, Value), CommandError> {
+    let pair = text.split_once('=').filter(|(flag, variant)| !flag.is_empty() && !variant.is_empty());
+    let pair = pair.map(|(flag, variant)| (flag.to_owned(), variant.into()));
+    pair.ok_or_else(|| {
+        CommandError::Usage(format!("--variant: found {text:?}, want FLAG=VARIANT, such as new-checkout=on"))
+    })
+}
 
 /// Whole numbers without a point: that is how a config has them.
 fn whole(number: f64) -> Value {
@@ -224,13 +249,16 @@ fn order(remote: &Remote, order: &str, args: OnwardArgs) -> Result<(), CommandEr
     remote.call(call, show::one)
 }
 
-/// The number of a rollout: the last one of a service or a group, if that is what is named.
+/// The number of a rollout: the last one of a service, a group or a flag, if that is what is named.
 fn number(remote: &Remote, rollout: &str) -> Result<String, CommandError> {
     if !rollout.is_empty() && rollout.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(rollout.to_owned());
     }
     let answer = remote.ask(Call::get("/v1/rollouts"))?;
-    let is = |one: &&Value| one["group"] == rollout || list(one, "services").any(|service| service == rollout);
+    let is = |one: &&Value| {
+        let of_group = || list(one, "flags").any(|flag| flag["flag"] == rollout);
+        one["group"] == rollout || of_group() || list(one, "services").any(|service| service == rollout)
+    };
     let of = list(&answer, "rollouts").find(is).map(|found| member(found, "id"));
     of.ok_or_else(|| {
         CommandError::Unknown(format!("found no rollout of {rollout:?}; list them with `pointsman rollout status`"))
@@ -251,6 +279,8 @@ mod tests {
         let judge = json!({"alpha": 0.01, "slower": false});
         assert_eq!(Value::Object(plan.clone()), json!({"bake": "5m", "batch": 2, "judge": judge, "steps": [1, 100]}));
         assert!(set(&mut plan, "bake").is_err() && set(&mut plan, "=1").is_err());
+        assert_eq!(variant("new-checkout=on").unwrap(), ("new-checkout".to_owned(), json!("on")));
+        assert!(["new-checkout", "=on", "new-checkout="].iter().all(|text| variant(text).is_err()));
         assert_eq!([whole(10.0), whole(0.5)], [json!(10), json!(0.5)]);
     }
 }

@@ -1,40 +1,26 @@
 //! `pointsman simulate`: what a plan will do, before it is used.
 //!
-//! The answer comes from [`crate::rollout::simulate`], which runs the proxy's own state machine and judge. Here are
-//! the arguments, the threads, and the table. Each release has a seed of its own, so the result does not depend on
-//! the number of threads.
+//! The answer comes from [`crate::simulation`], which the API asks too. Here are the arguments, and the table.
 
 mod progress;
 mod release;
-mod report;
+mod tables;
 
+use std::num::NonZero;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use tokio::time::Instant;
 
-use self::progress::SimulationProgress;
 use super::{CommandError, Remote, text};
 use crate::cli::bad_argument::BadArgument;
-use crate::rollout::forecast;
-use crate::rollout::forecast::SeenTraffic;
-use crate::rollout::plan::Plan;
-use crate::rollout::simulate::{
-    Behaviour, BurstKind, Bursts, Later, RoughTime, SimulatedRun, SimulatedWorld, UserPopulation, simulate,
-};
-use crate::rollout::stage::Stage;
+use crate::rollout::plan::Expired;
+use crate::simulation::release_batch::{BatchWatch, ReleaseBatch};
+use crate::simulation::simulation_options::{PlanOptions, WorldOptions};
+use crate::simulation::simulation_report::SimulationFacts;
 use crate::table::Weight;
-
-/// The longest release that is simulated, beyond its own bakes and holds.
-const SLACK: Duration = Duration::from_secs(3_600);
-
-/// How unequal users are: one in a hundred makes about half of the requests.
-const TAIL: f64 = 1.2;
 
 /// Say what a release will do: how it ends, how soon it turns back, what it costs
 #[derive(Args, Debug)]
@@ -55,6 +41,9 @@ pub struct SimulateArgs {
     /// The group whose release it is
     #[arg(long, requires = "config", conflicts_with = "service", value_name = "NAME")]
     group: Option<String>,
+    /// The flag whose release it is
+    #[arg(long, requires = "config", conflicts_with_all = ["service", "group"], value_name = "NAME")]
+    flag: Option<String>,
     /// The canary's steps, per cent [default: the config's, or 1,10,50,100]
     #[arg(long, value_delimiter = ',', value_parser = weight)]
     steps: Option<Vec<Weight>>,
@@ -83,6 +72,10 @@ pub struct SimulateArgs {
     /// How many times as slow as the baseline the candidate is
     #[arg(long, default_value_t = 1.0, value_parser = positive)]
     slower: f64,
+    /// How much latencies differ from each other, as the sigma of their logarithm: at 0.5 the 99th percentile is 3.2
+    /// times the median
+    #[arg(long, default_value_t = 0.5, value_parser = positive)]
+    spread: f64,
     /// Only one page is so, with this part of the requests: it is judged by itself too
     #[arg(long, value_name = "PART", value_parser = ratio, conflicts_with_all = ["users", "bursts"])]
     page: Option<f64>,
@@ -93,7 +86,7 @@ pub struct SimulateArgs {
     #[arg(long, value_parser = time, requires = "bad_at")]
     ramp: Option<Duration>,
     /// Services that are released together, each at this rate; the candidate is bad in the first [default: those of
-    /// --group, or 1]
+    /// --group or --flag, or 1]
     #[arg(long, conflicts_with = "service", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     services: Option<u32>,
     /// Both versions fail alike for so long at the beginning: their database is down
@@ -105,9 +98,9 @@ pub struct SimulateArgs {
     /// Users who come back and stay on their version, some much more active than others; without it, strangers
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     users: Option<u32>,
-    /// Endpoints of each version
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    endpoints: u32,
+    /// Endpoints of each version [default: those of the config, or 1]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    endpoints: Option<u32>,
     /// Each endpoint of both versions has a burst of trouble about so often
     #[arg(long, value_name = "EVERY", value_parser = span)]
     bursts: Option<Duration>,
@@ -174,32 +167,41 @@ fn ratio(text: &str) -> Result<f64, BadArgument> {
 }
 
 impl SimulateArgs {
-    fn world(&self, services: u32) -> SimulatedWorld {
-        let good = Behaviour { failing: self.baseline_errors, slower: 1.0, not_found: self.baseline_not_found };
-        let bad = Behaviour {
-            failing: self.candidate_errors.unwrap_or(self.baseline_errors),
-            slower: self.slower,
-            not_found: self.candidate_not_found.unwrap_or(self.baseline_not_found),
-        };
-        let later = self.bad_at.map(|at| Later { at, ramp: self.ramp.unwrap_or_default(), behaviour: bad });
-        SimulatedWorld {
-            requests_per_second: self.rate,
-            baseline_failing: self.baseline_errors,
-            baseline_not_found: self.baseline_not_found,
-            candidate: if later.is_some() { good } else { bad },
-            later,
-            page: self.page,
-            capacity: self.candidate_capacity,
-            rough: self.rough.map(|until| RoughTime { until, failing: self.rough_errors }),
-            spread: 0.5,
-            services: self.services.unwrap_or(services),
-            endpoints: self.endpoints,
-            bursts: self.bursts.map(|every| Bursts {
-                every,
-                lasting: [self.burst_lasts / 3, self.burst_lasts],
-                kind: if self.burst_pauses { BurstKind::Pause } else { BurstKind::Failures },
+    fn plan(&self) -> PlanOptions {
+        PlanOptions {
+            steps: self.steps.clone(),
+            bake: self.bake,
+            on_hold: self.on_hold.map(|on_hold| match on_hold {
+                OnHold::Pause => Expired::Pause,
+                OnHold::RollBack => Expired::RollBack,
             }),
-            users: self.users.map(|count| UserPopulation { count, tail: TAIL, failures_stick: self.failures_stick }),
+            alpha: self.alpha,
+            tolerate_burst: self.tolerate_burst,
+        }
+    }
+
+    fn world(&self) -> WorldOptions {
+        WorldOptions {
+            rate: Some(self.rate),
+            baseline_errors: Some(self.baseline_errors),
+            candidate_errors: self.candidate_errors,
+            candidate_capacity: self.candidate_capacity,
+            baseline_not_found: Some(self.baseline_not_found),
+            candidate_not_found: self.candidate_not_found,
+            slower: Some(self.slower),
+            spread: Some(self.spread),
+            page: self.page,
+            bad_at: self.bad_at,
+            ramp: self.ramp,
+            services: self.services,
+            rough: self.rough,
+            rough_errors: Some(self.rough_errors),
+            users: self.users,
+            endpoints: self.endpoints,
+            bursts: self.bursts,
+            burst_lasts: Some(self.burst_lasts),
+            burst_pauses: self.burst_pauses,
+            failures_stick: self.failures_stick,
         }
     }
 }
@@ -209,78 +211,17 @@ impl SimulateArgs {
 /// # Errors
 /// [`CommandError::Usage`] when the plan makes no sense.
 pub fn run(remote: &Remote, args: &SimulateArgs) -> Result<(), CommandError> {
-    let release::SimulatedRelease { plan, services, metrics } = release::of(args)?;
-    let world = args.world(services);
+    let release::SimulatedRelease { plan, present, metrics, sticky } = release::of(args)?;
     let seed = args.seed.unwrap_or_else(rand::random);
-    let most = longest(&plan, &world);
-    let began = Instant::now();
-    let progress = SimulationProgress::default();
-    let batch = ReleaseBatch { plan: &plan, world: &world, most, count: args.runs, seed, progress: &progress };
-    // What tolerance costs, by the same releases without it.
-    let without = plan.without_tolerance().filter(|_| !world.is_healthy());
-    let all = args.runs * if without.is_some() { 2 } else { 1 };
-    let (runs, intolerant) = progress.told(all, || {
-        let intolerant = || without.as_ref().map(|plan| ReleaseBatch { plan, ..batch }.run());
-        (batch.run(), intolerant())
+    let batch = ReleaseBatch::new(plan, args.world().world(&present), args.runs, seed);
+    let (begun, watch) = (Instant::now(), BatchWatch::default());
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let runs = progress::told(&watch, batch.all(), || batch.play(threads, &watch));
+    let passed = begun.elapsed();
+    let report = SimulationFacts { batch: &batch, runs: &runs, metrics, sticky }.report();
+    text::print(&match remote.json {
+        true => format!("{:#}\n", serde_json::to_value(&report).unwrap_or_default()),
+        false => tables::of(&report, passed),
     });
-    let passed = began.elapsed();
-    let intolerant = intolerant.as_deref();
-    let facts = report::Facts { plan: &plan, world: &world, runs: &runs, intolerant, metrics, seed, passed };
-    text::print(&if remote.json { format!("{:#}\n", facts.to_json()) } else { facts.to_text() });
     Ok(())
-}
-
-/// The time in which a release with this plan has ended or waits for an operator. With little traffic it takes several
-/// times as long as the forecast, now and then.
-fn longest(plan: &Plan, world: &SimulatedWorld) -> Duration {
-    let seen = SeenTraffic { requests_per_second: world.requests_per_second, failing: world.baseline_failing };
-    let expected = forecast::takes(plan, seen).map_or(Duration::ZERO, |takes| takes.saturating_mul(3));
-    let times = plan.stages().into_iter().map(|stage| match stage {
-        Stage::Bake { bake, .. } => bake + plan.judge().hold_max,
-        Stage::Keep(time) => time,
-        Stage::Do(_) => Duration::ZERO,
-    });
-    times.fold(SLACK, Duration::saturating_add).max(expected)
-}
-
-/// Releases with one plan in one world, each with a seed of its own.
-#[derive(Clone, Copy)]
-struct ReleaseBatch<'a> {
-    plan: &'a Plan,
-    world: &'a SimulatedWorld,
-    /// The longest that a release may take.
-    most: Duration,
-    /// How many releases.
-    count: u64,
-    /// The seed of the first; those of the others follow.
-    seed: u64,
-    /// Told of each that is done.
-    progress: &'a SimulationProgress,
-}
-
-impl ReleaseBatch<'_> {
-    /// All runs, in the order of their seeds.
-    fn run(&self) -> Vec<SimulatedRun> {
-        let next = AtomicU64::new(0);
-        let work = || {
-            let mut done = Vec::new();
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= self.count {
-                    return done;
-                }
-                let mut random = StdRng::seed_from_u64(self.seed.wrapping_add(number));
-                done.push((number, simulate(self.plan, self.world, self.most, &mut random)));
-                self.progress.add();
-            }
-        };
-        let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let mut runs: Vec<_> = thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            // A thread that is gone has panicked, which is a bug that its message has told.
-            workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
-        });
-        runs.sort_unstable_by_key(|(number, _)| *number);
-        runs.into_iter().map(|(_, run)| run).collect()
-    }
 }

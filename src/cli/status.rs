@@ -1,12 +1,16 @@
-//! `pointsman status`: the proxy in one look.
+//! `pointsman status`: the proxy in one look, or followed as it changes ([`watch`]).
 
+mod event_reader;
 mod version_table;
+mod watch;
 
 use clap::Args;
 use serde_json::Value;
 
 use super::change::segment;
 use super::client::Call;
+use super::experiment::shown;
+use super::flag_show;
 use super::layout;
 use super::rollout::show;
 use super::text::{TextTone, list, member, number, toned};
@@ -14,10 +18,13 @@ use super::{CommandError, Remote};
 
 /// Show splits, endpoints, rates and what differs from the config file
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  pointsman status\n  pointsman status shop --json")]
+#[command(after_help = "Examples:\n  pointsman status\n  pointsman status shop --json\n  pointsman status --watch")]
 pub struct StatusArgs {
     /// Only this service
     service: Option<String>,
+    /// Go on showing what changes, until Ctrl-C; with --json a line of JSON for each change
+    #[arg(long, short)]
+    watch: bool,
 }
 
 /// Shows the state.
@@ -25,6 +32,9 @@ pub struct StatusArgs {
 /// # Errors
 /// [`CommandError`] when the call fails.
 pub fn run(remote: &Remote, args: &StatusArgs) -> Result<(), CommandError> {
+    if args.watch {
+        return watch::until_interrupted(remote, args.service.as_deref());
+    }
     match &args.service {
         Some(service) => remote.call(Call::get(&format!("/v1/services/{}", segment(service)?)), service_text),
         None => remote.call(Call::get("/v1/status"), status_text),
@@ -34,11 +44,15 @@ pub fn run(remote: &Remote, args: &StatusArgs) -> Result<(), CommandError> {
 fn status_text(status: &Value) -> String {
     let ready =
         if status["ready"] == true { toned("ready", TextTone::Good) } else { toned("not ready", TextTone::Warn) };
+    // What follows the state is told the moment of the start, which does not change with every look.
+    let age = match status["started_at"].as_str() {
+        Some(_) => format!("up since {}", member(status, "started_at")),
+        None => format!("up {} s", member(status, "uptime_seconds")),
+    };
     let mut text = format!(
-        "pointsman {} {ready}, revision {}, up {} s, {} workers, {} connections\n",
+        "pointsman {} {ready}, revision {}, {age}, {} workers, {} connections\n",
         member(status, "version"),
         member(status, "revision"),
-        member(status, "uptime_seconds"),
         member(status, "workers"),
         member(status, "connections"),
     );
@@ -70,6 +84,9 @@ fn status_text(status: &Value) -> String {
     for (log, name) in [("process", "log"), ("access", "access log")] {
         text.push_str(&log_line(&status["logs"][log], name));
     }
+    if list(status, "experiments").next().is_some() {
+        text.push_str(&ledger_lines(&status["ledger"]));
+    }
     list(status, "tls").for_each(|side| text.push_str(&tls_lines(side)));
     let refusals: Vec<String> = status["refusals"]
         .as_object()
@@ -81,7 +98,30 @@ fn status_text(status: &Value) -> String {
         text.push_str(&format!("refusals: {}\n", refusals.join(", ")));
     }
     list(status, "holds").for_each(|hold| text.push_str(&hold_line(hold)));
-    list(status, "services").fold(text, |text, service| text + "\n" + &service_text(service))
+    let text = list(status, "services").fold(text, |text, service| text + "\n" + &service_text(service));
+    let flags: String = list(status, "flags").map(flag_show::line).collect();
+    let text = if flags.is_empty() { text } else { format!("{text}\nflags\n{flags}") };
+    let experiments: String = list(status, "experiments").map(shown::line).collect();
+    if experiments.is_empty() { text } else { format!("{text}\nexperiments\n{experiments}") }
+}
+
+/// What is to be known of where experiments are counted: nothing, if all is well.
+fn ledger_lines(ledger: &Value) -> String {
+    let mut text = String::new();
+    if let Some(problem) = ledger["problem"].as_str() {
+        text += &format!("{}: {problem}\n", toned("experiments are not counted", TextTone::Bad));
+    }
+    if let Some(note) = ledger["note"].as_str() {
+        text += &format!("{}: {note}\n", toned("the ledger of experiments", TextTone::Warn));
+    }
+    for full in list(ledger, "full").filter_map(Value::as_str) {
+        let words = toned("full", TextTone::Warn);
+        text += &format!("{words}: the experiment {full} admits no more users (users_max)\n");
+    }
+    if let Some(lost) = ledger["lost"].as_u64().filter(|lost| *lost > 0) {
+        text += &format!("{}: {lost}\n", toned("seen in experiments and not counted", TextTone::Warn));
+    }
+    text
 }
 
 /// What is to be known of the certificates and keys of a place: nothing, if all is well.
@@ -144,9 +184,19 @@ fn service_text(service: &Value) -> String {
         let note = toned("differs from the config file", TextTone::Warn);
         text.push_str(&format!("  {note}, which says {}\n", split.join(" ")));
     }
+    let flags: Vec<String> = list(service, "flags").map(flag_words).collect();
+    if !flags.is_empty() {
+        text.push_str(&format!("  flags: {}\n", flags.join(", ")));
+    }
     text.push_str(&rollout_lines(&service["rollout"]));
     text.push_str(&version_table::of(service, layout::width()));
     text
+}
+
+/// A flag that a service's requests carry.
+fn flag_words(flag: &Value) -> String {
+    let disabled = if flag["enabled"] == false { " (disabled)" } else { "" };
+    format!("{}{disabled}", member(flag, "name"))
 }
 
 /// The rollout of a service that is under way.
@@ -155,8 +205,9 @@ fn rollout_lines(rollout: &Value) -> String {
         return String::new();
     }
     let mut line = format!(
-        "  rollout {}: {} -> {}, {} at {} %",
+        "  rollout {}{}: {} -> {}, {} at {} %",
         member(rollout, "id"),
+        rollout["flag"].as_str().map_or(String::new(), |flag| format!(" of flag {flag}")),
         member(rollout, "from"),
         member(rollout, "to"),
         toned(&member(rollout, "phase").replace('_', " "), TextTone::Warn),
@@ -175,7 +226,11 @@ fn rollout_lines(rollout: &Value) -> String {
     }
     let why = rollout["paused_because"].as_str().map_or(String::new(), |why| format!(" ({why})"));
     let how = show::how_to_go_on(rollout).map_or(String::new(), |how| format!("    {how}\n"));
-    format!("{line}{why}\n    {}\n{}{how}", member(rollout, "sentence"), show::own_metrics(rollout))
+    format!(
+        "{line}{why}\n    {}\n{}{how}",
+        member(rollout, "sentence"),
+        [show::own_metrics(rollout), show::guardrails(rollout)].concat()
+    )
 }
 
 #[cfg(test)]
@@ -188,6 +243,21 @@ mod tests {
     fn a_store_that_cannot_be_written_is_told() {
         let text = status_text(&json!({ "state": { "path": "p.db", "problem": "p.db: it is read-only" } }));
         assert!(text.contains("changes are refused: p.db: it is read-only\n"), "{text}");
+    }
+
+    #[test]
+    fn how_long_it_runs_is_told_or_since_when() {
+        assert!(status_text(&json!({ "uptime_seconds": 12 })).contains(", up 12 s, "));
+        let followed = json!({ "started_at": "2026-11-30T03:34:12Z" });
+        assert!(status_text(&followed).contains(", up since 2026-11-30T03:34:12Z, "));
+    }
+
+    #[test]
+    fn the_flags_of_a_service_are_told() {
+        let flags = json!([{ "name": "new-checkout", "enabled": true }, { "name": "theme", "enabled": false }]);
+        let text = status_text(&json!({ "services": [{ "name": "shop", "flags": flags }, { "name": "cart" }] }));
+        assert_eq!(text.matches("  flags: new-checkout, theme (disabled)\n").count(), 1, "{text}");
+        assert_eq!(text.matches("flags").count(), 1, "{text}");
     }
 
     #[test]

@@ -117,6 +117,18 @@ impl Columns {
     }
 }
 
+/// A text that may be long, such as a value: its beginning, and how much it is.
+pub(crate) fn in_short(text: &str) -> String {
+    /// Two lines of a terminal.
+    const WIDTH: usize = 160;
+    let begin = layout::cut(text, WIDTH);
+    if begin == text {
+        begin
+    } else {
+        format!("{begin} ({} bytes in all; --json has them)", thousands(text.len() as u64))
+    }
+}
+
 /// Whether a character in what others wrote (reasons, authors, what hooks said) does more than stand there: it moves
 /// the cursor, ends a line, or turns the order of those around it, so that another text is read than was written
 /// (<https://trojansource.codes>).

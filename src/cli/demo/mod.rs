@@ -1,22 +1,29 @@
 //! `pointsman demo`: the whole of it in one process on loopback, with nothing to set up and nothing left behind.
 //!
-//! [`shop`] is what is released, [`users`] are the people who must not notice, and [`stage`] puts the proxy between
+//! [`shop`] is what is released (its [versions](shop_version), how they are [built](shop_build), and what
+//! [load](shop_load) they carry), [`users`] are the people who must not notice, and [`stage`] puts the proxy between
 //! them; [`tally`] counts what the users saw. [`live`] shows it, as [`view`] lays it out ([`shell_line`] what is to be
 //! copied), on a [`screen`] or line by line; [`canary`] releases a version that may have a [`bug`], and lets the proxy
 //! judge it; [`script`] walks through a release by itself and checks every promise on the way, with the [`slot`] of
-//! each user. Both move the traffic as anybody would: [`operator`] is a client of the admin API.
+//! each user; [`flag_launch`] shows a flag that has the very users of a version; [`game`] is played in the console. All
+//! of them move the traffic as anybody would: [`operator`] is a client of the admin API.
 //!
 //! Nothing here looks into the proxy: users and operator come through real sockets, so that what the demo shows is what
 //! a stranger could measure.
 
 mod bug;
 mod canary;
+mod flag_launch;
+mod game;
 mod live;
 mod operator;
 mod screen;
 mod script;
 mod shell_line;
 mod shop;
+mod shop_build;
+mod shop_load;
+mod shop_version;
 mod slot;
 mod stage;
 mod tally;
@@ -40,8 +47,10 @@ use super::{EXIT_FAILED, chain, text};
 /// See it work: two versions of a shop, simulated users, the proxy and its admin API, all on loopback
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  pointsman demo\n  pointsman demo --script\n  pointsman demo --bug errors\n  \
+    pointsman demo --flags\n  \
     pointsman demo --seconds 30 | tee demo.log\n\n\
     On a terminal it shows a live view with keys to shift, flip and roll back; elsewhere it prints a line a second.\n\
+    The console whose address it prints has a game: you are the release engineer, and v2 may have a bug.\n\
     Everything is kept in memory; no files are written.")]
 pub struct DemoArgs {
     /// How many users there are
@@ -60,6 +69,10 @@ pub struct DemoArgs {
     /// Release v2 as a canary that judges itself, with this bug in v2; exit code 1 unless it ends as it should
     #[arg(long, value_enum, conflicts_with_all = ["script", "seconds"])]
     bug: Option<Bug>,
+    /// Launch a flag to 10 % of the users, who are exactly those on v2, then to half of them, and take it back; exit
+    /// code 1 unless every user has what they should
+    #[arg(long, conflicts_with_all = ["script", "seconds", "bug"])]
+    flags: bool,
     /// The port of the proxy; 0: any free one
     #[arg(long, default_value_t = 0)]
     port: u16,
@@ -69,6 +82,13 @@ pub struct DemoArgs {
     /// Decides what users ask for and when; without it, another one each time
     #[arg(long)]
     seed: Option<u32>,
+}
+
+impl DemoArgs {
+    /// Whether the console has the game: what is checked by a script is left alone.
+    fn has_game(&self) -> bool {
+        !self.script && !self.flags && self.bug.is_none()
+    }
 }
 
 /// Something that the demo reacts to.
@@ -122,6 +142,9 @@ fn play(args: &DemoArgs) -> Result<Ending, DemoError> {
     let ending = if let Some(bug) = args.bug {
         announce(&stage, &mut io::stdout().lock())?;
         canary::release(&stage, bug, &incoming, &mut io::stdout().lock())
+    } else if args.flags {
+        announce(&stage, &mut io::stdout().lock())?;
+        flag_launch::walk(&stage, &incoming, &mut io::stdout().lock())
     } else if args.script {
         announce(&stage, &mut io::stdout().lock())?;
         script::walk(&stage, &incoming, &mut io::stdout().lock())
@@ -138,6 +161,10 @@ fn announce(stage: &DemoStage, out: &mut impl Write) -> io::Result<()> {
     let users = text::thousands(u64::from(stage.crowd.users));
     writeln!(out, "pointsman demo: {users} users, {} requests/s, seed {}", stage.crowd.rate, stage.crowd.seed)?;
     writeln!(out, "proxy {}, admin {}", stage.places.proxy, stage.places.admin)?;
+    writeln!(out, "console {}", stage.places.console())?;
+    if let Some(game) = stage.places.game() {
+        writeln!(out, "you are the release engineer; deploy v2, it may have a bug:\n  {game}")?;
+    }
     writeln!(out, "try in another terminal:")?;
     for command in view::commands(&stage.places, &program()) {
         writeln!(out, "  {command}")?;

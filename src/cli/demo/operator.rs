@@ -5,11 +5,14 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::shop::ShopVersion;
+use super::shop_version::ShopVersion;
 use crate::cli::client::{AdminClient, Call, CallError};
 
 /// The service of the demo.
 pub(crate) const SERVICE: &str = "shop";
+
+/// The flag of the demo.
+pub(crate) const FLAG: &str = "new-checkout";
 
 /// The reason in the audit trail of what the demo itself does.
 const REASON: &str = "demo";
@@ -120,14 +123,47 @@ impl Operator {
         self.call_change(change, "")
     }
 
+    /// Launches the flag to this many per cent of the users.
+    ///
+    /// # Errors
+    /// When it was refused, or the API cannot be reached.
+    pub(crate) fn launch(&self, percent: u8) -> Result<(), CallError> {
+        let serve = json!({ "on": percent, "off": 100 - percent });
+        self.set_flag(json!({ "rule": "launch", "serve": serve, "reason": REASON }))
+    }
+
+    /// Takes the flag from all users.
+    ///
+    /// # Errors
+    /// When it was refused, or the API cannot be reached.
+    pub(crate) fn kill(&self) -> Result<(), CallError> {
+        self.set_flag(json!({ "enabled": false, "reason": REASON }))
+    }
+
+    fn set_flag(&self, body: serde_json::Value) -> Result<(), CallError> {
+        self.send(Method::PUT, &format!("/v1/flags/{FLAG}"), Some(body)).map(drop)
+    }
+
+    /// Makes a call.
+    ///
+    /// # Errors
+    /// When it was refused, or the API cannot be reached.
+    pub(crate) fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<serde_json::Value>,
+    ) -> Result<serde_json::Value, CallError> {
+        self.0.call(Call { method, path, body, if_match: None })
+    }
+
     /// Starts a rollout to v2 by this plan; its number.
     ///
     /// # Errors
     /// When it was refused, or the API cannot be reached.
     pub(crate) fn start_rollout(&self, plan: &serde_json::Value) -> Result<String, CallError> {
         let body = json!({ "service": SERVICE, "to": ShopVersion::V2.name(), "plan": plan, "reason": REASON });
-        let call = Call { method: Method::POST, path: "/v1/rollouts", body: Some(body), if_match: None };
-        Ok(self.0.call(call)?["rollout"]["id"].to_string())
+        Ok(self.send(Method::POST, "/v1/rollouts", Some(body))?["rollout"]["id"].to_string())
     }
 
     /// A rollout.
@@ -161,7 +197,7 @@ impl Operator {
             }
         };
         let path = path + query;
-        let answer = self.0.call(Call { method, path: &path, body: Some(body), if_match: None })?;
+        let answer = self.send(method, &path, Some(body))?;
         serde_json::from_value(answer).map_err(|source| OperatorError::Answer { path, source })
     }
 
@@ -213,6 +249,7 @@ struct RevisionAnswer {
 
 #[derive(Debug, Deserialize)]
 struct DifferenceAnswer {
+    service: String,
     weights: Vec<WeightAnswer>,
 }
 
@@ -231,8 +268,13 @@ impl ServiceAnswer {
 
 impl RevisionAnswer {
     fn shown(&self) -> ShownRevision {
-        let weights = self.difference.iter().flat_map(|difference| &difference.weights);
-        let split: Vec<_> = weights.map(|weight| format!("{}={}", weight.version, weight.to)).collect();
+        // The game has services of its own, which the first revision has too.
+        let of_shop = self.difference.iter().find(|difference| difference.service == SERVICE);
+        let shown = of_shop.or(self.difference.first());
+        let named = shown.filter(|shown| shown.service != SERVICE).map(|shown| shown.service.clone());
+        let weights = shown.iter().flat_map(|difference| &difference.weights);
+        let weights = weights.map(|weight| format!("{}={}", weight.version, weight.to));
+        let split: Vec<_> = named.into_iter().chain(weights).collect();
         let by = match &self.reason {
             Some(reason) => format!("{}: {reason}", self.author),
             None => self.author.clone(),
@@ -245,6 +287,8 @@ impl RevisionAnswer {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -264,5 +308,18 @@ mod tests {
         let shown = page.revisions[0].shown();
         assert_eq!((shown.number, shown.time.as_str(), shown.action.as_str()), (3, "12:00:00", "shift"));
         assert_eq!((shown.split.as_str(), shown.by.as_str()), ("v1=90 v2=10", "local: demo"));
+    }
+
+    #[test]
+    fn the_shop_is_shown_first_and_other_services_by_name() {
+        let moved = |service: &str| json!({ "service": service, "weights": [{ "version": "v1", "to": 100.0 }] });
+        let split = |difference: Value| {
+            let revision =
+                json!({ "revision": 1, "at": "", "author": "file", "action": "file", "difference": difference });
+            serde_json::from_value::<RevisionAnswer>(revision).unwrap().shown().split
+        };
+        assert_eq!(split(json!([moved("game"), moved("game-rolling"), moved("shop")])), "v1=100");
+        assert_eq!(split(json!([moved("game")])), "game v1=100");
+        assert_eq!(split(json!([])), "");
     }
 }

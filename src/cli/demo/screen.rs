@@ -22,7 +22,7 @@ use crossterm::{execute, queue};
 
 use super::Event;
 use super::operator::DemoChange;
-use super::shop::ShopVersion;
+use super::shop_version::ShopVersion;
 use super::view::{ViewLine, ViewSize, ViewTone};
 use crate::cli::layout::width_of;
 

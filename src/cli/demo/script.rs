@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::operator::{ChangeOutcome, DemoChange, OperatorError};
-use super::shop::ShopVersion;
+use super::shop_version::ShopVersion;
 use super::slot::{SLOTS, slot};
 use super::stage::{DemoStage, SALT};
 use super::tally::StepCounts;
@@ -41,13 +41,16 @@ struct ScriptCheck {
     good: bool,
 }
 
-/// Why the walk ended early.
+/// Why a walk ended early.
 #[derive(Debug, thiserror::Error)]
-enum Stop {
+pub(crate) enum Stop {
+    /// It was asked to.
     #[error("stopped before the end")]
     Asked,
+    /// A change was not made.
     #[error(transparent)]
     Operator(#[from] OperatorError),
+    /// The terminal or the pipe is gone.
     #[error(transparent)]
     Output(#[from] io::Error),
 }
@@ -134,6 +137,9 @@ impl<W: Write> Walk<'_, W> {
         let went_back = self.stage.tally().went_back();
         let mut checks = vec![promise(&promised, share), self.seen(counts), self.moved(share)];
         checks.extend([self.placed(), none("users that went from v2 back to v1", went_back)]);
+        if self.v2_slots == SLOTS / 10 {
+            checks.push(self.flagged());
+        }
         if self.v2_slots == SLOTS {
             let [v1, v2] = counts.answers;
             checks.push(none_of("requests sent after the answer that v1 got", v1, v1 + v2));
@@ -172,20 +178,8 @@ impl<W: Write> Walk<'_, W> {
         Ok((promised, outcome))
     }
 
-    /// Waits until every user was seen in this step, or the time is up.
     fn watch(&self) -> Result<StepCounts, Stop> {
-        let begun = Instant::now();
-        loop {
-            match self.incoming.recv_timeout(LOOK) {
-                Err(RecvTimeoutError::Timeout) | Ok(Event::Key(_)) => {}
-                Ok(Event::End) | Err(RecvTimeoutError::Disconnected) => return Err(Stop::Asked),
-            }
-            let counts = self.stage.tally().step();
-            let whole = counts.seen == self.stage.crowd.count() && begun.elapsed() >= STEP_MIN;
-            if whole || begun.elapsed() >= STEP_MAX {
-                return Ok(counts);
-            }
-        }
+        watch(self.stage, self.incoming)
     }
 
     fn seen(&self, counts: StepCounts) -> ScriptCheck {
@@ -195,6 +189,12 @@ impl<W: Write> Walk<'_, W> {
     /// Users that changed their version, against the promised share.
     fn moved(&self, share: f64) -> ScriptCheck {
         share_of_users("users that moved", share, self.stage.crowd.users, self.stage.tally().moved())
+    }
+
+    /// The flag at 10 % against v2 at 10 %.
+    fn flagged(&self) -> ScriptCheck {
+        let [(on_v1, _), (on_v2, users_of_v2)] = self.stage.tally().with_flag();
+        none("users on v2 without the flag, or others with it", on_v1 + users_of_v2 - on_v2)
     }
 
     /// Users against the versions of their slots.
@@ -225,6 +225,25 @@ impl<W: Write> Walk<'_, W> {
             self.failed += usize::from(!check.good);
         }
         Ok(())
+    }
+}
+
+/// Waits until every user was seen in this step, or the time is up.
+///
+/// # Errors
+/// [`Stop`] when the demo is to end.
+pub(crate) fn watch(stage: &DemoStage, incoming: &Receiver<Event>) -> Result<StepCounts, Stop> {
+    let begun = Instant::now();
+    loop {
+        match incoming.recv_timeout(LOOK) {
+            Err(RecvTimeoutError::Timeout) | Ok(Event::Key(_)) => {}
+            Ok(Event::End) | Err(RecvTimeoutError::Disconnected) => return Err(Stop::Asked),
+        }
+        let counts = stage.tally().step();
+        let whole = counts.seen == stage.crowd.count() && begun.elapsed() >= STEP_MIN;
+        if whole || begun.elapsed() >= STEP_MAX {
+            return Ok(counts);
+        }
     }
 }
 

@@ -1,127 +1,114 @@
-//! The two versions of a small shop that the demo releases: real HTTP servers on loopback, two endpoints each.
+//! The versions of a small shop that the demo releases: real HTTP servers on loopback.
 //!
-//! A shop says which version it is in a header and in every page, and hands back the revision that the proxy stamped on
-//! the request. So whatever the demo reports about who got which version was told by the far end, not by the proxy
-//! about itself. Answers take some milliseconds, with jitter and a slow tail, and v2 is a little faster: two versions
-//! with the same latency would make half of the live view dull. A v2 with a bug is not: what the bug adds is measured
-//! from v1.
+//! [`ShopBuild`] is what answers. An endpoint has a version installed, and an agent that installs another one when the
+//! hook of a rolling release asks for it; a flag that is told by the proxy turns the code of v2 on inside of v1.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::header::HeaderName;
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
-use super::bug::Bug;
+use super::shop_build::{BrokenDown, ShopBuild, ShopRecipe, is_on};
+use super::shop_version::{ShopVersion, X_GAME_FLAG};
 
-/// The version that answered.
-pub(crate) const X_VERSION: HeaderName = HeaderName::from_static("x-version");
+/// What a hook of the proxy says it is.
+const X_EVENT: HeaderName = HeaderName::from_static("x-pointsman-event");
 
-/// The revision of the table that routed a request, as the proxy stamps it.
-pub(crate) const X_REVISION: HeaderName = HeaderName::from_static("x-pointsman-revision");
-
-/// The largest cart that a shop reads.
-const CART_BYTES_MAX: usize = 64 * 1024;
+/// What the hook of a rolling release sends.
+const ORDER_BYTES_MAX: usize = 4 * 1024;
 
 /// The pause after an accept that failed, e.g. because the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A version of the shop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum ShopVersion {
-    /// The one that everybody has.
-    V1,
-    /// The one that is released.
-    V2,
-}
+/// Both versions as they were built; one that is installed anew begins without a past.
+#[derive(Clone, Debug)]
+struct ShopBuilds([Arc<ShopBuild>; 2]);
 
-impl ShopVersion {
-    /// Both.
-    pub(crate) const ALL: [Self; 2] = [Self::V1, Self::V2];
-
-    /// Its name in the config, the API and the answers.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::V1 => "v1",
-            Self::V2 => "v2",
-        }
-    }
-
-    /// The version of that name.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|version| version.name() == name)
-    }
-
-    /// How long an answer takes at least and at most, but for the slow ones and for what a bug adds.
-    fn latency_us(self, bug: Bug) -> std::ops::Range<u64> {
-        match (self, bug) {
-            (Self::V2, Bug::None) => 1_500..4_500,
-            (Self::V1, _) | (Self::V2, Bug::Errors | Bug::Latency | Bug::Leak) => 2_500..6_500,
-        }
-    }
-
-    fn greeting(self) -> &'static str {
-        match self {
-            Self::V1 => "The corner shop",
-            Self::V2 => "The corner shop, now with a bigger window",
-        }
+impl ShopBuilds {
+    fn new(recipe: ShopRecipe) -> Self {
+        Self(ShopVersion::ALL.map(|version| Arc::new(ShopBuild::new(version, recipe))))
     }
 }
 
-impl fmt::Display for ShopVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-/// One version, being served.
+/// Some endpoints, being served.
 #[derive(Debug)]
 pub(crate) struct Shop {
     /// Where it listens.
-    pub(crate) endpoints: [SocketAddr; 2],
+    pub(crate) endpoints: Vec<SocketAddr>,
+    site: Arc<ShopSite>,
     stop: oneshot::Sender<Infallible>,
     thread: JoinHandle<()>,
 }
 
+/// What runs where.
+#[derive(Debug)]
+struct ShopSite {
+    builds: Mutex<ShopBuilds>,
+    installed: Mutex<Vec<(SocketAddr, ShopVersion)>>,
+}
+
+/// What the hook of a rolling release says.
+#[derive(Debug, Deserialize)]
+struct InstallOrder {
+    endpoint: SocketAddr,
+    to: String,
+}
+
 impl Shop {
-    /// Opens both endpoints on free ports and serves them on a thread of their own.
+    /// Opens an endpoint on a free port for each version named and serves them on a thread of their own.
     ///
     /// # Errors
     /// When there is no port, descriptor or thread left.
-    pub(crate) fn open(version: ShopVersion, bug: Bug, seed: u64) -> io::Result<Self> {
-        let listeners = [listener()?, listener()?];
-        let endpoints = [listeners[0].local_addr()?, listeners[1].local_addr()?];
+    pub(crate) fn open(installed: &[ShopVersion], recipe: ShopRecipe) -> io::Result<Self> {
+        let listeners = installed.iter().map(|_| listener()).collect::<io::Result<Vec<_>>>()?;
+        let endpoints = listeners.iter().map(std::net::TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
-        let random = Mutex::new(StdRng::seed_from_u64(seed));
-        let counter = Arc::new(Counter { version, bug, first: OnceLock::new(), random });
+        let installed = endpoints.iter().copied().zip(installed.iter().copied()).collect();
+        let site = ShopSite { builds: Mutex::new(ShopBuilds::new(recipe)), installed: Mutex::new(installed) };
+        let site = Arc::new(site);
+        let served = Arc::clone(&site);
         let serve = async move {
-            let [one, two] = listeners;
+            let mut serving = tokio::task::JoinSet::new();
+            for listener in listeners {
+                serving.spawn(serve(listener, Arc::clone(&served)));
+            }
             tokio::select! {
-                _ = serve(one, Arc::clone(&counter)) => {}
-                _ = serve(two, Arc::clone(&counter)) => {}
+                _ = serving.join_next() => {}
                 _ = stopped => {}
             }
         };
-        let name = format!("shop-{version}");
-        let thread = thread::Builder::new().name(name).spawn(move || runtime.block_on(serve))?;
-        Ok(Self { endpoints, stop, thread })
+        let thread = thread::Builder::new().name("shop".to_owned()).spawn(move || runtime.block_on(serve))?;
+        Ok(Self { endpoints, site, stop, thread })
+    }
+
+    /// Replaces both builds by new ones.
+    pub(crate) fn rebuild(&self, recipe: ShopRecipe) {
+        *self.site.builds.lock().unwrap_or_else(PoisonError::into_inner) = ShopBuilds::new(recipe);
+    }
+
+    /// Installs a version at an endpoint.
+    pub(crate) fn install(&self, endpoint: SocketAddr, version: ShopVersion) {
+        self.site.install(endpoint, version);
+    }
+
+    /// Which version is installed at an endpoint.
+    pub(crate) fn version_at(&self, endpoint: SocketAddr) -> Option<ShopVersion> {
+        self.site.version_at(endpoint)
     }
 
     /// Closes it, with all of its connections.
@@ -132,6 +119,54 @@ impl Shop {
     }
 }
 
+impl ShopSite {
+    fn installed(&self) -> MutexGuard<'_, Vec<(SocketAddr, ShopVersion)>> {
+        self.installed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn version_at(&self, endpoint: SocketAddr) -> Option<ShopVersion> {
+        self.installed().iter().find(|(address, _)| *address == endpoint).map(|(_, version)| *version)
+    }
+
+    /// Installs a version, and says whether there is such an endpoint.
+    fn install(&self, endpoint: SocketAddr, version: ShopVersion) -> bool {
+        let mut installed = self.installed();
+        let found = installed.iter_mut().find(|(address, _)| *address == endpoint);
+        found.map(|(_, now)| *now = version).is_some()
+    }
+
+    /// What answers this request at this endpoint.
+    fn build(&self, endpoint: SocketAddr, request: &Request<Incoming>) -> Arc<ShopBuild> {
+        let installed = self.version_at(endpoint).unwrap_or(ShopVersion::V1);
+        let version = if is_on(request, &X_GAME_FLAG) { ShopVersion::V2 } else { installed };
+        let builds = self.builds.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&builds.0[version as usize])
+    }
+
+    async fn answer(
+        &self,
+        endpoint: SocketAddr,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, BrokenDown> {
+        if request.headers().contains_key(X_EVENT) {
+            return Ok(self.obey(request).await);
+        }
+        let build = self.build(endpoint, &request);
+        build.answer(request).await
+    }
+
+    /// Does what a hook orders.
+    async fn obey(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let body = Limited::new(request.into_body(), ORDER_BYTES_MAX).collect().await.ok();
+        let order: Option<InstallOrder> = body.and_then(|body| serde_json::from_slice(&body.to_bytes()).ok());
+        let version = order.and_then(|order| Some((order.endpoint, ShopVersion::named(&order.to)?)));
+        let done = version.is_some_and(|(endpoint, version)| self.install(endpoint, version));
+        let mut answer = Response::new(Full::default());
+        *answer.status_mut() = if done { StatusCode::NO_CONTENT } else { StatusCode::BAD_REQUEST };
+        answer
+    }
+}
+
 fn listener() -> io::Result<std::net::TcpListener> {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     listener.set_nonblocking(true)?;
@@ -139,7 +174,8 @@ fn listener() -> io::Result<std::net::TcpListener> {
 }
 
 /// Serves one endpoint until it is dropped.
-async fn serve(listener: std::net::TcpListener, counter: Arc<Counter>) -> io::Result<Infallible> {
+async fn serve(listener: std::net::TcpListener, site: Arc<ShopSite>) -> io::Result<Infallible> {
+    let endpoint = listener.local_addr()?;
     let listener = TcpListener::from_std(listener)?;
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -147,10 +183,10 @@ async fn serve(listener: std::net::TcpListener, counter: Arc<Counter>) -> io::Re
             continue;
         };
         stream.set_nodelay(true)?;
-        let counter = Arc::clone(&counter);
+        let site = Arc::clone(&site);
         let service = service_fn(move |request| {
-            let counter = Arc::clone(&counter);
-            async move { Ok::<_, Infallible>(counter.answer(request).await) }
+            let site = Arc::clone(&site);
+            async move { site.answer(endpoint, request).await }
         });
         let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
         // How a connection ends shows on the other side, as a failed request or not at all.
@@ -158,82 +194,18 @@ async fn serve(listener: std::net::TcpListener, counter: Arc<Counter>) -> io::Re
     }
 }
 
-/// Who stands in the shop and answers.
-struct Counter {
-    version: ShopVersion,
-    bug: Bug,
-    /// When the first customer came.
-    first: OnceLock<Instant>,
-    random: Mutex<StdRng>,
-}
-
-impl Counter {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let age = self.first.get_or_init(Instant::now).elapsed();
-        tokio::time::sleep(self.latency().mul_f64(self.bug.slower(age))).await;
-        let (head, body) = request.into_parts();
-        if self.bug.fails(age, &mut self.random.lock().unwrap_or_else(PoisonError::into_inner)) {
-            return self.page(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "a bug\n".to_owned());
-        }
-        let mut answer = match (&head.method, head.uri.path()) {
-            (&Method::GET, "/") => self.front_page(),
-            (&Method::POST, "/cart") => self.cart(Limited::new(body, CART_BYTES_MAX)).await,
-            (&Method::GET, path) => match path.strip_prefix("/items/").and_then(|item| item.parse().ok()) {
-                Some(item) => self.item(item),
-                None => self.page(StatusCode::NOT_FOUND, "text/plain", "no such page\n".to_owned()),
-            },
-            _ => self.page(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "no such method here\n".to_owned()),
-        };
-        if let Some(revision) = head.headers.get(X_REVISION) {
-            answer.headers_mut().insert(X_REVISION, revision.clone());
-        }
-        answer
-    }
-
-    /// Mostly some milliseconds; one answer in fifty is three times as slow.
-    fn latency(&self) -> Duration {
-        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
-        let usual = random.random_range(self.version.latency_us(self.bug));
-        let slow = random.random_ratio(1, 50);
-        Duration::from_micros(if slow { usual * 3 } else { usual })
-    }
-
-    fn front_page(&self) -> Response<Full<Bytes>> {
-        let (version, greeting) = (self.version, self.version.greeting());
-        let text = format!(
-            "<!doctype html>\n<title>Shop {version}</title>\n<h1>{greeting}</h1>\n<p>You are served by {version}.</p>\n"
-        );
-        self.page(StatusCode::OK, "text/html; charset=utf-8", text)
-    }
-
-    fn item(&self, item: u32) -> Response<Full<Bytes>> {
-        let cents = 100 + u64::from(item) * 37 % 9_900;
-        let text = format!("{{\"version\":\"{}\",\"item\":{item},\"price_cents\":{cents}}}\n", self.version);
-        self.page(StatusCode::OK, "application/json", text)
-    }
-
-    async fn cart(&self, body: Limited<Incoming>) -> Response<Full<Bytes>> {
-        let Ok(body) = body.collect().await else {
-            return self.page(StatusCode::BAD_REQUEST, "text/plain", "the cart did not arrive whole\n".to_owned());
-        };
-        let text = format!("{{\"version\":\"{}\",\"cart_bytes\":{}}}\n", self.version, body.to_bytes().len());
-        self.page(StatusCode::CREATED, "application/json", text)
-    }
-
-    fn page(&self, status: StatusCode, kind: &'static str, text: String) -> Response<Full<Bytes>> {
-        let mut answer = Response::new(Full::from(text));
-        *answer.status_mut() = status;
-        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        answer.headers_mut().insert(X_VERSION, HeaderValue::from_static(self.version.name()));
-        answer
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
 
+    use super::super::bug::Bug;
+    use super::super::shop_build::ShopPace;
     use super::*;
+
+    fn open(version: ShopVersion) -> Shop {
+        let recipe = ShopRecipe { bug: Bug::None, pace: ShopPace::Quick, all_requests: 100.0, seed: 1 };
+        Shop::open(&[version; 2], recipe).unwrap()
+    }
 
     /// Sends raw bytes on one connection that the shop is asked to close, and reads all that comes back.
     fn send(endpoint: SocketAddr, request: &str) -> String {
@@ -247,7 +219,7 @@ mod tests {
     #[test]
     fn every_page_names_its_version_and_the_revision_that_routed_it() {
         for version in ShopVersion::ALL {
-            let shop = Shop::open(version, Bug::None, 1).unwrap();
+            let shop = open(version);
             let body = format!("\"version\":\"{version}\"");
             let requests = [
                 ("GET /", "", "200 OK", format!("served by {version}")),
@@ -271,17 +243,30 @@ mod tests {
     }
 
     #[test]
-    fn a_bug_that_makes_slower_is_measured_from_v1() {
-        assert!(ShopVersion::V2.latency_us(Bug::None).end < ShopVersion::V1.latency_us(Bug::None).end);
-        for bug in [Bug::Errors, Bug::Latency, Bug::Leak] {
-            assert_eq!(ShopVersion::V2.latency_us(bug), ShopVersion::V1.latency_us(Bug::None), "{bug:?}");
+    fn a_hook_installs_another_version_and_a_flag_turns_its_code_on() {
+        let shop = open(ShopVersion::V1);
+        let [one, two] = [shop.endpoints[0], shop.endpoints[1]];
+        let served = |lines: &str| send(one, &format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{lines}\r\n"));
+        assert!(served("").contains("x-version: v1\r\n"));
+        assert!(served("X-Flag-Game-Release: on\r\n").contains("x-version: v2\r\n"));
+        assert!(served("X-Flag-Game-Release: off\r\n").contains("x-version: v1\r\n"));
+        let order = |endpoint: &str, to: &str| {
+            let body = format!("{{\"endpoint\":\"{endpoint}\",\"from\":\"v1\",\"to\":\"{to}\"}}");
+            let head = "Host: x\r\nConnection: close\r\nX-Pointsman-Event: upgrade";
+            send(two, &format!("POST /install HTTP/1.1\r\n{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+        };
+        assert!(order(&one.to_string(), "v2").starts_with("HTTP/1.1 204 "));
+        assert!(served("").contains("x-version: v2\r\n"), "the one that was named");
+        for (endpoint, to) in [("127.0.0.1:1", "v2"), (&*one.to_string(), "v3"), ("x", "v2")] {
+            assert!(order(endpoint, to).starts_with("HTTP/1.1 400 "), "{endpoint} {to}");
         }
+        shop.close();
     }
 
     #[test]
     fn a_closed_shop_takes_no_more_connections() {
-        let shop = Shop::open(ShopVersion::V1, Bug::None, 1).unwrap();
-        let endpoints = shop.endpoints;
+        let shop = open(ShopVersion::V1);
+        let endpoints = shop.endpoints.clone();
         shop.close();
         for endpoint in endpoints {
             assert!(std::net::TcpStream::connect(endpoint).is_err(), "{endpoint} still answers");

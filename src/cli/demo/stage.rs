@@ -12,8 +12,13 @@ use tokio::time::Instant;
 
 use super::DemoArgs;
 use super::bug::Bug;
-use super::operator::{Operator, SERVICE};
-use super::shop::{Shop, ShopVersion};
+use super::game::game_api::GameApi;
+use super::game::game_runner::GameThread;
+use super::game::game_traffic::{self, GameTraffic};
+use super::operator::{FLAG, Operator, SERVICE};
+use super::shop::Shop;
+use super::shop_build::{ShopPace, ShopRecipe};
+use super::shop_version::ShopVersion;
 use super::tally::Tally;
 use super::users::{Crowd, Users};
 use super::view::Places;
@@ -25,6 +30,9 @@ use crate::problem::Problems;
 /// The salt of the demo's service. A fixed one, so that anybody can compute which users a release will reach, and the
 /// scripted walk does.
 pub(crate) const SALT: &str = "pointsman-demo";
+
+/// How long an answer of the shop usually takes.
+const ANSWER: Duration = Duration::from_millis(5);
 
 /// The demo, running.
 #[derive(Debug)]
@@ -38,6 +46,7 @@ pub(crate) struct DemoStage {
     tally: Arc<Mutex<Tally>>,
     begun: Instant,
     users: Users,
+    game: Option<GameThread>,
     proxy: Proxy,
     shops: Vec<Shop>,
 }
@@ -88,26 +97,40 @@ impl DemoStage {
     /// [`StageError`] when a part does not start.
     pub(crate) fn set(args: &DemoArgs, seed: u32) -> Result<Self, StageError> {
         let failed = |part| move |source| StageError::Part { part, source };
-        let open = |version| {
-            let bug = args.bug.filter(|_| version == ShopVersion::V2).unwrap_or(Bug::None);
-            Shop::open(version, bug, u64::from(seed) ^ (version as u64 + 1)).map_err(failed("shop"))
+        let recipe = ShopRecipe {
+            bug: args.bug.unwrap_or(Bug::None),
+            pace: ShopPace::Quick,
+            all_requests: f64::from(args.rate),
+            seed: u64::from(seed),
         };
-        let shops = ShopVersion::ALL.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        let config = config::parse(&config_text(args, &shops), Path::new("."))?;
-        let bound = Bound::bind(config, Options { in_memory: true, ..Options::default() }).map_err(Box::new)?;
+        let open = |installed: &[ShopVersion]| Shop::open(installed, recipe).map_err(failed("shop"));
+        let shops = ShopVersion::ALL.into_iter().map(|version| open(&[version; 2])).collect::<Result<Vec<_>, _>>()?;
+        let game_shop = args.has_game().then(|| open(&game_traffic::installed())).transpose()?;
+        let api = args.has_game().then(GameApi::new);
+        let text = config_text(args, &shops) + &game_shop.as_ref().map(game_traffic::config_text).unwrap_or_default();
+        let config = config::parse(&text, Path::new("."))?;
+        let extra_api = api.as_ref().map(|api| api.router.clone());
+        let options = Options { in_memory: true, extra_api, ..Options::default() };
+        let bound = Bound::bind(config, options).map_err(Box::new)?;
         let addresses = bound.addresses();
         let (_, target) = *addresses.listeners.first().ok_or(StageError::NoListener)?;
-        let places = Places { proxy: format!("http://{target}"), admin: addresses.admin_url() };
+        let game = args.has_game();
+        let places = Places { proxy: format!("http://{target}"), admin: addresses.admin_url(), game };
         let operator = Operator::new(&places.admin)?;
         let (stop, stopped) = oneshot::channel();
         let wait = async move { stopped.await.unwrap_or_default() };
         let thread = thread::Builder::new().name("proxy".to_owned()).spawn(move || bound.run(wait));
         let proxy = Proxy { stop, thread: thread.map_err(failed("proxy"))? };
-        let crowd = Crowd { target, users: args.users, rate: args.rate, seed };
+        let game = api.zip(game_shop).map(|(api, shop)| {
+            let traffic = GameTraffic::new(operator.clone(), shop);
+            GameThread::start(traffic, target, api.asks, api.ends).map_err(failed("game"))
+        });
+        let game = game.transpose()?;
+        let crowd = Crowd { target, host: None, answer: ANSWER, users: args.users, rate: args.rate, seed };
         let begun = Instant::now();
         let tally = Arc::new(Mutex::new(Tally::new(crowd.count(), begun)));
         let users = Users::arrive(crowd, &tally).map_err(failed("users"))?;
-        Ok(Self { crowd, places, operator, tally, begun, users, proxy, shops })
+        Ok(Self { crowd, places, operator, tally, begun, users, game, proxy, shops })
     }
 
     /// The counts, for a moment.
@@ -126,6 +149,7 @@ impl DemoStage {
     /// [`StageError`] when the proxy did not end well.
     pub(crate) fn strike(self) -> Result<(), StageError> {
         self.users.leave();
+        self.game.into_iter().for_each(GameThread::stop);
         // The proxy has ended already if it does not listen; its result says why.
         let _stopped = self.proxy.stop.send(());
         let result = self.proxy.thread.join();
@@ -139,16 +163,23 @@ fn config_text(args: &DemoArgs, shops: &[Shop]) -> String {
     let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let (listener, admin) = (loopback(args.port), loopback(args.admin_port));
     let versions = ShopVersion::ALL.into_iter().zip(shops).map(|(version, shop)| {
-        let [one, two] = shop.endpoints;
-        format!("[services.{SERVICE}.versions.{version}]\nendpoints = [\"{one}\", \"{two}\"]\n")
+        let endpoints: Vec<_> = shop.endpoints.iter().map(|endpoint| format!("\"{endpoint}\"")).collect();
+        format!("[services.{SERVICE}.versions.{version}]\nendpoints = [{}]\n", endpoints.join(", "))
     });
     let versions: String = versions.collect();
     // With a bug, users are shielded from it: that is how one would release.
     let shield = if args.bug.is_some() { "shield = true\n" } else { "" };
+    let (listed, flag) = if args.flags || args.script {
+        let rule = "{ name = \"launch\", serve = { on = 10, off = 90 } }";
+        let flag = format!("[flags.{FLAG}]\nsalt = \"service:{SERVICE}\"\nrules = [{rule}]\n");
+        (format!("flags = [\"{FLAG}\"]\n"), flag)
+    } else {
+        (String::new(), String::new())
+    };
     format!(
         "[listeners.public]\naddress = \"{listener}\"\n[admin]\naddress = \"{admin}\"\n\
          [proxy]\nshutdown_timeout = \"1s\"\nrevision_header = true\n\
          [services.{SERVICE}]\nsticky = [\"header:x-user-id\"]\nsalt = \"{SALT}\"\nsplit = {{ v1 = 100, v2 = 0 }}\n\
-         {shield}{versions}"
+         {shield}{listed}{versions}{flag}"
     )
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::chain;
-use super::shop::ShopVersion;
+use super::shop_version::ShopVersion;
 use super::visit_error::VisitError;
 
 /// How far back "now" reaches in the live view: long enough for a steady split of 1,500 requests/s (a standard error of
@@ -31,16 +31,27 @@ pub(crate) struct Answer {
     /// How long that took.
     pub(crate) took: Duration,
     /// Who answered, or why there is no answer.
-    pub(crate) result: Result<Seen, VisitError>,
+    pub(crate) result: Result<SeenVersion, VisitError>,
+}
+
+/// What the answers are told to.
+pub(crate) trait AnswerCount: Send + 'static {
+    /// The step that requests are sent in now.
+    fn step_now(&self) -> u64;
+
+    /// Counts an answer. Those of one user come in the order of his requests.
+    fn count(&mut self, answer: Answer);
 }
 
 /// Who answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct SeenVersion {
     /// The version.
     pub(crate) version: ShopVersion,
     /// The revision that routed the request, when it was stamped.
     pub(crate) revision: Option<u64>,
+    /// Whether the shop was told that the user has the flag.
+    pub(crate) has_flag: bool,
 }
 
 /// All counts.
@@ -65,7 +76,9 @@ struct User {
     before: Option<ShopVersion>,
     /// The version in this step.
     now: Option<ShopVersion>,
-    /// Got both versions within this step.
+    /// Whether the user had the flag, of the last answer in this step.
+    has_flag: bool,
+    /// Got both versions within this step, or the flag and not.
     torn: bool,
     /// Got v1 after v2 since the change was asked for.
     went_back: bool,
@@ -145,27 +158,7 @@ impl Tally {
         }
     }
 
-    /// Counts an answer. Those of one user come in the order of his requests.
-    pub(crate) fn count(&mut self, answer: Answer) {
-        let version = answer.result.as_ref().ok().map(|seen| seen.version);
-        self.recent.push_back(Sample { at: answer.at, took: answer.took, version });
-        self.forget_before(answer.at);
-        self.requests += 1;
-        match answer.result {
-            Ok(seen) => {
-                self.count_for_revision(answer.user, seen);
-                if answer.step == self.step.step {
-                    self.count_for_step(answer.user, seen.version);
-                }
-            }
-            Err(error) => {
-                self.failed += 1;
-                self.last_failure = Some(chain(&error));
-            }
-        }
-    }
-
-    fn count_for_revision(&mut self, user: usize, seen: Seen) {
+    fn count_for_revision(&mut self, user: usize, seen: SeenVersion) {
         if let Some(revision) = seen.revision.filter(|revision| *revision > self.revision.revision) {
             self.revision = RevisionCounts { revision, ..RevisionCounts::default() };
         }
@@ -177,12 +170,12 @@ impl Tally {
         }
     }
 
-    fn count_for_step(&mut self, user: usize, version: ShopVersion) {
-        self.step.answers[version as usize] += 1;
+    fn count_for_step(&mut self, user: usize, seen: SeenVersion) {
+        self.step.answers[seen.version as usize] += 1;
         let user = &mut self.users[user];
         self.step.seen += usize::from(user.now.is_none());
-        user.torn |= user.now.is_some_and(|now| now != version);
-        user.now = Some(version);
+        user.torn |= user.now.is_some_and(|now| (now, user.has_flag) != (seen.version, seen.has_flag));
+        (user.now, user.has_flag) = (Some(seen.version), seen.has_flag);
     }
 
     fn forget_before(&mut self, now: Instant) {
@@ -208,7 +201,7 @@ impl Tally {
     /// users have, but a user who went back then did go back.
     pub(crate) fn settle(&mut self) {
         for user in &mut self.users {
-            *user = User { now: None, torn: false, ..*user };
+            *user = User { now: None, has_flag: false, torn: false, ..*user };
         }
         self.begin_step();
     }
@@ -247,6 +240,24 @@ impl Tally {
         self.users.iter().map(|user| user.now).collect()
     }
 
+    /// Which users had the flag in this step, by version: those who had it, and all of the version.
+    pub(crate) fn with_flag(&self) -> [(usize, usize); 2] {
+        ShopVersion::ALL.map(|version| {
+            let users = || self.users.iter().filter(|user| user.now == Some(version));
+            (users().filter(|user| user.has_flag).count(), users().count())
+        })
+    }
+
+    /// Users that did not have the same flag throughout this step.
+    pub(crate) fn torn(&self) -> usize {
+        self.users.iter().filter(|user| user.torn).count()
+    }
+
+    /// Whether a user had the flag in this step.
+    pub(crate) fn has_flag(&self, user: usize) -> bool {
+        self.users.get(user).is_some_and(|user| user.has_flag)
+    }
+
     /// Why the last request that failed did.
     pub(crate) fn last_failure(&self) -> Option<&str> {
         self.last_failure.as_deref()
@@ -275,6 +286,31 @@ impl Tally {
             p50: quantile(&mut took, 50),
             p99: quantile(&mut took, 99),
             users: self.users.iter().filter(|user| user.last == Some(version)).count(),
+        }
+    }
+}
+
+impl AnswerCount for Tally {
+    fn step_now(&self) -> u64 {
+        self.step.step
+    }
+
+    fn count(&mut self, answer: Answer) {
+        let version = answer.result.as_ref().ok().map(|seen| seen.version);
+        self.recent.push_back(Sample { at: answer.at, took: answer.took, version });
+        self.forget_before(answer.at);
+        self.requests += 1;
+        match answer.result {
+            Ok(seen) => {
+                self.count_for_revision(answer.user, seen);
+                if answer.step == self.step.step {
+                    self.count_for_step(answer.user, seen);
+                }
+            }
+            Err(error) => {
+                self.failed += 1;
+                self.last_failure = Some(chain(&error));
+            }
         }
     }
 }
@@ -308,7 +344,8 @@ mod tests {
         }
 
         fn at(&mut self, millis: u64, user: usize, step: u64, result: Result<(ShopVersion, u64), &str>) {
-            let result = result.map(|(version, revision)| Seen { version, revision: Some(revision) });
+            let result =
+                result.map(|(version, revision)| SeenVersion { version, revision: Some(revision), has_flag: false });
             let at = self.begun + Duration::from_millis(millis);
             let took = Duration::from_millis(millis % 100);
             let failed = |why: &str| VisitError::Failed {

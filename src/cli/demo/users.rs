@@ -27,16 +27,15 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::shop::{ShopVersion, X_REVISION, X_VERSION};
-use super::tally::{Answer, Seen, Tally};
+use super::shop_version::{ShopVersion, X_FLAG, X_REVISION, X_VERSION};
+use super::tally::{Answer, AnswerCount, SeenVersion};
 use super::visit_error::{VisitError, VisitFailure};
 
 /// The most connections that the users share.
-const CONNECTIONS_MAX: usize = 64;
+const CONNECTIONS_MAX: usize = 128;
 
-/// Requests a second that one connection should carry before there is another one: an answer takes about five
-/// milliseconds, so at twenty a second it is idle nine tenths of the time and no user waits for a turn.
-const CONNECTION_RATE: usize = 20;
+/// How much of the time a connection may be busy: it is idle nine tenths of it, and no user waits for a turn.
+const CONNECTION_BUSY: f64 = 0.1;
 
 /// How long a user waits for an answer. Far above what a healthy proxy takes even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,6 +48,10 @@ const LATE_MAX: Duration = Duration::from_millis(500);
 pub(crate) struct Crowd {
     /// Where they send their requests.
     pub(crate) target: SocketAddr,
+    /// The host that they ask for; without one, the address.
+    pub(crate) host: Option<&'static str>,
+    /// How long an answer usually takes.
+    pub(crate) answer: Duration,
     /// How many they are.
     pub(crate) users: u32,
     /// Requests a second of all of them.
@@ -61,6 +64,14 @@ impl Crowd {
     /// How many they are, to count with.
     pub(crate) fn count(&self) -> usize {
         self.users as usize
+    }
+
+    /// How many connections they share.
+    fn connections(&self) -> usize {
+        let wanted = f64::from(self.rate) * self.answer.as_secs_f64() / CONNECTION_BUSY;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+        let wanted = wanted as usize;
+        wanted.clamp(1, CONNECTIONS_MAX).min(self.count().max(1))
     }
 }
 
@@ -81,11 +92,10 @@ impl Users {
     ///
     /// # Errors
     /// When there is no thread or descriptor left.
-    pub(crate) fn arrive(crowd: Crowd, tally: &Arc<Mutex<Tally>>) -> io::Result<Self> {
+    pub(crate) fn arrive(crowd: Crowd, tally: &Arc<Mutex<impl AnswerCount>>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
-        let connections = usize::try_from(crowd.rate).map_or(CONNECTIONS_MAX, |rate| rate / CONNECTION_RATE);
-        let connections = connections.clamp(1, CONNECTIONS_MAX).min(crowd.count().max(1));
+        let connections = crowd.connections();
         let tally = Arc::clone(tally);
         let visit = async move {
             let mut lanes = JoinSet::new();
@@ -111,9 +121,10 @@ impl Users {
 }
 
 /// One connection and the users that share it.
-struct Lane {
+struct Lane<T> {
     target: SocketAddr,
-    tally: Arc<Mutex<Tally>>,
+    host: String,
+    tally: Arc<Mutex<T>>,
     random: StdRng,
     /// Who sends when, the earliest on top.
     due: BinaryHeap<Reverse<(Instant, usize)>>,
@@ -129,15 +140,17 @@ struct LaneShare {
     lanes: usize,
 }
 
-impl Lane {
-    fn new(crowd: Crowd, share: LaneShare, tally: Arc<Mutex<Tally>>) -> Self {
+impl<T: AnswerCount> Lane<T> {
+    fn new(crowd: Crowd, share: LaneShare, tally: Arc<Mutex<T>>) -> Self {
         let LaneShare { index, lanes } = share;
         let mut random = StdRng::seed_from_u64(u64::from(crowd.seed) << 16 | index as u64);
         let interval = Duration::from_secs_f64(f64::from(crowd.users) / f64::from(crowd.rate.max(1)));
         let now = Instant::now();
         let first = |user| Reverse((now + interval.mul_f64(random.random_range(0.0..1.0)), user));
         let due = (index..crowd.count()).step_by(lanes).map(first).collect();
-        Self { target: crowd.target, tally, random, due, interval, sender: None }
+        let target = crowd.target;
+        let host = crowd.host.map_or_else(|| target.to_string(), str::to_owned);
+        Self { target, host, tally, random, due, interval, sender: None }
     }
 
     async fn run(mut self) -> Option<Infallible> {
@@ -147,19 +160,19 @@ impl Lane {
             let sent = Instant::now();
             let pause = self.interval.mul_f64(self.random.random_range(0.5..1.5));
             self.due.push(Reverse((due.max(sent - LATE_MAX) + pause, user)));
-            let step = self.lock().step().step;
+            let step = self.lock().step_now();
             let result = self.ask(user).await;
             let at = Instant::now();
             self.lock().count(Answer { user, step, at, took: at - sent, result });
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Tally> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, T> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One request of one user, and who answered it.
-    async fn ask(&mut self, user: usize) -> Result<Seen, VisitError> {
+    async fn ask(&mut self, user: usize) -> Result<SeenVersion, VisitError> {
         let request = self.next_request(user)?;
         let name = format!("{} {}", request.method(), request.uri());
         let result = timeout(PATIENCE, self.send(request)).await.unwrap_or_else(|_elapsed| {
@@ -171,7 +184,7 @@ impl Lane {
 
     /// Mostly the front page, often an item, sometimes the cart.
     fn next_request(&mut self, user: usize) -> http::Result<Request<Full<Bytes>>> {
-        let request = Request::builder().header(HOST, self.target.to_string()).header("x-user-id", key(user));
+        let request = Request::builder().header(HOST, &self.host).header("x-user-id", key(user));
         let item = self.random.random_range(1..=50_u32);
         match self.random.random_range(0..10_u8) {
             0..6 => request.uri(Uri::from_static("/")).body(Full::default()),
@@ -183,7 +196,7 @@ impl Lane {
         }
     }
 
-    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Seen, VisitFailure> {
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<SeenVersion, VisitFailure> {
         // The sender is taken out and put back only after a whole answer: whatever goes wrong ends the connection.
         let mut sender = match self.sender.take().filter(|sender| !sender.is_closed()) {
             Some(sender) => sender,
@@ -193,15 +206,16 @@ impl Lane {
         let (head, body) = sender.send_request(request).await?.into_parts();
         let body = body.collect().await?.to_bytes();
         self.sender = Some(sender);
+        let version = text(&head.headers, X_VERSION.as_str()).and_then(ShopVersion::named);
         if !head.status.is_success() {
             let text = String::from_utf8_lossy(&body);
             let line = text.lines().next().unwrap_or_default().to_owned();
-            return Err(VisitFailure::Status { status: head.status, line });
+            return Err(VisitFailure::Status { status: head.status, line, version });
         }
-        let version = text(&head.headers, X_VERSION.as_str()).and_then(ShopVersion::named);
         let revision = text(&head.headers, X_REVISION.as_str()).and_then(|text| text.parse().ok());
         let version = version.ok_or(VisitFailure::NoVersion)?;
-        Ok(Seen { version, revision })
+        let has_flag = text(&head.headers, X_FLAG.as_str()) == Some("on");
+        Ok(SeenVersion { version, revision, has_flag })
     }
 }
 
@@ -220,14 +234,24 @@ async fn connect(target: SocketAddr) -> Result<SendRequest<Full<Bytes>>, VisitFa
 
 #[cfg(test)]
 mod tests {
+    use super::super::bug::Bug;
     use super::super::shop::Shop;
+    use super::super::shop_build::{ShopPace, ShopRecipe};
+    use super::super::tally::Tally;
     use super::*;
-    use crate::cli::demo::bug::Bug;
+
+    fn open(version: ShopVersion) -> Shop {
+        let recipe = ShopRecipe { bug: Bug::None, pace: ShopPace::Quick, all_requests: 400.0, seed: 1 };
+        Shop::open(&[version; 2], recipe).unwrap()
+    }
+
+    fn crowd(target: SocketAddr, users: u32, seed: u32) -> Crowd {
+        Crowd { target, host: None, answer: Duration::from_millis(5), users, rate: 400, seed }
+    }
 
     fn visit(target: SocketAddr, users: u32, enough: impl Fn(&Tally) -> bool) -> Tally {
         let tally = Arc::new(Mutex::new(Tally::new(users as usize, Instant::now())));
-        let crowd = Crowd { target, users, rate: 400, seed: 7 };
-        let here = Users::arrive(crowd, &tally).unwrap();
+        let here = Users::arrive(crowd(target, users, 7), &tally).unwrap();
         for _ in 0..1_000 {
             if enough(&tally.lock().unwrap()) {
                 break;
@@ -240,7 +264,7 @@ mod tests {
 
     #[test]
     fn all_users_come_and_are_served() {
-        let shop = Shop::open(ShopVersion::V2, Bug::None, 1).unwrap();
+        let shop = open(ShopVersion::V2);
         let tally = visit(shop.endpoints[0], 100, |tally| tally.step().seen == 100);
         let step = tally.step();
         assert_eq!((step.seen, tally.failed(), step.answers[0]), (100, 0, 0), "{:?}", tally.last_failure());
@@ -250,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_shop_that_is_gone_is_a_failure_with_its_reason() {
-        let shop = Shop::open(ShopVersion::V1, Bug::None, 1).unwrap();
+        let shop = open(ShopVersion::V1);
         let target = shop.endpoints[0];
         shop.close();
         let tally = visit(target, 10, |tally| tally.failed() >= 5);
@@ -260,12 +284,20 @@ mod tests {
     }
 
     #[test]
+    fn there_are_as_many_connections_as_are_idle_most_of_the_time() {
+        let target = SocketAddr::from(([127, 0, 0, 1], 80));
+        let connections =
+            |rate, millis| Crowd { rate, answer: Duration::from_millis(millis), ..crowd(target, 400, 1) }.connections();
+        assert_eq!([connections(300, 5), connections(200, 60), connections(1, 5)], [15, 120, 1]);
+        assert_eq!(connections(50_000, 5), CONNECTIONS_MAX);
+    }
+
+    #[test]
     fn the_same_seed_asks_for_the_same_pages() {
         let target = SocketAddr::from(([127, 0, 0, 1], 80));
         let pages = |seed| {
             let tally = Arc::new(Mutex::new(Tally::new(5, Instant::now())));
-            let mut lane =
-                Lane::new(Crowd { target, users: 5, rate: 1, seed }, LaneShare { index: 0, lanes: 1 }, tally);
+            let mut lane = Lane::new(crowd(target, 5, seed), LaneShare { index: 0, lanes: 1 }, tally);
             let pages = (0..20).map(|user| lane.next_request(user).unwrap().uri().to_string());
             pages.collect::<Vec<_>>()
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::operator::{SERVICE, ShownTraffic};
 use super::shell_line;
-use super::shop::ShopVersion;
+use super::shop_version::ShopVersion;
 use super::tally::{Rates, VersionRates};
 use crate::cli::layout::width_of;
 use crate::cli::text::thousands;
@@ -83,6 +83,20 @@ pub(crate) struct Places {
     pub(crate) proxy: String,
     /// The admin API, as a URL.
     pub(crate) admin: String,
+    /// Whether its console has the game.
+    pub(crate) game: bool,
+}
+
+impl Places {
+    /// The console, as a URL.
+    pub(crate) fn console(&self) -> String {
+        format!("{}/", self.admin)
+    }
+
+    /// The game in it, if there is one.
+    pub(crate) fn game(&self) -> Option<String> {
+        self.game.then(|| format!("{}/#/game", self.admin))
+    }
 }
 
 /// What is shown.
@@ -106,7 +120,7 @@ pub(crate) struct ViewState {
 
 /// The commands to try in another terminal; `program` is how this one was started.
 pub(crate) fn commands(places: &Places, program: &str) -> Vec<String> {
-    let Places { proxy, admin } = places;
+    let Places { proxy, admin, .. } = places;
     vec![
         format!("export POINTSMAN_ADMIN={admin}"),
         format!("{program} shift {SERVICE} v1=50 v2=50"),
@@ -157,17 +171,29 @@ fn to_copy(commands: &[Vec<String>], room: usize) -> Vec<ViewLine> {
 
 fn head(state: &ViewState, width: usize) -> Vec<ViewLine> {
     let who = format!("{} users   seed {}   {}", thousands(count(state.users)), state.seed, clock(state.elapsed));
-    let Places { proxy, admin } = &state.places;
+    let Places { proxy, admin, .. } = &state.places;
     let title = ViewLine::of(ViewTone::Title, " pointsman demo").with(ViewTone::Plain, format!("   {who}"));
-    let proxy_line = ViewLine::of(ViewTone::Dim, " proxy ").with(ViewTone::Plain, proxy);
-    // Addresses are there to be copied: they are not cut.
-    let wide = width_of(" proxy    admin ") + width_of(proxy) + width_of(admin);
-    let places = if wide <= width {
-        vec![proxy_line.with(ViewTone::Dim, "   admin ").with(ViewTone::Plain, admin)]
-    } else {
-        vec![proxy_line, ViewLine::of(ViewTone::Dim, " admin ").with(ViewTone::Plain, admin)]
+    let (console, game) = (state.places.console(), state.places.game());
+    let consoles = [("console", Some(console.as_str())), ("play", game.as_deref())];
+    let places = addresses([("proxy", Some(proxy.as_str())), ("admin", Some(admin.as_str()))], width);
+    let consoles = addresses(consoles, width);
+    [title].into_iter().chain(places).chain(consoles).chain([ViewLine::default()]).collect()
+}
+
+/// Both addresses on a line, or one below the other: they are there to be copied, and are not cut.
+fn addresses(both: [(&str, Option<&str>); 2], width: usize) -> Vec<ViewLine> {
+    let there = both.into_iter().filter_map(|(name, address)| Some((name, address?)));
+    let wide: usize = there.clone().map(|(name, address)| width_of(name) + width_of(address) + 4).sum();
+    let lines =
+        there.map(|(name, address)| ViewLine::of(ViewTone::Dim, format!(" {name} ")).with(ViewTone::Plain, address));
+    if wide > width {
+        return lines.collect();
+    }
+    let join = |one: ViewLine, other: ViewLine| {
+        let gap = one.with(ViewTone::Plain, "  ");
+        ViewLine(gap.0.into_iter().chain(other.0).collect())
     };
-    [title].into_iter().chain(places).chain([ViewLine::default()]).collect()
+    lines.reduce(join).into_iter().collect()
 }
 
 fn split(state: &ViewState, width: usize) -> Vec<ViewLine> {
@@ -309,7 +335,11 @@ mod tests {
 
     fn state() -> ViewState {
         ViewState {
-            places: Places { proxy: "http://127.0.0.1:4001".to_owned(), admin: "http://127.0.0.1:4002".to_owned() },
+            places: Places {
+                proxy: "http://127.0.0.1:4001".to_owned(),
+                admin: "http://127.0.0.1:4002".to_owned(),
+                game: true,
+            },
             users: 2_000,
             seed: 42,
             elapsed: Duration::from_secs(65),
@@ -338,6 +368,7 @@ mod tests {
         let expected = "\
 \x20pointsman demo   2,000 users   seed 42   01:05
  proxy http://127.0.0.1:4001   admin http://127.0.0.1:4002
+ console http://127.0.0.1:4002/   play http://127.0.0.1:4002/#/game
 
  configured  █████████████████████████████████████████████▒▒▒▒▒  v1  90.0  v2  10.0 %
  measured    █████████████████████████████████████████████▒▒▒▒▒  v1  89.6  v2  10.4 %
@@ -363,7 +394,7 @@ mod tests {
 
  1-9 v2 to 10-90 %   f flip to v2   0 flip to v1   r roll back   q quit
 ";
-        assert_eq!(text(&lines(&state(), "pointsman", ViewSize { width: 100, height: 26 })), expected);
+        assert_eq!(text(&lines(&state(), "pointsman", ViewSize { width: 100, height: 27 })), expected);
     }
 
     #[test]
@@ -387,9 +418,12 @@ mod tests {
                 assert!(fits(wanted), "{wanted:?} at {width}:\n{text}");
             }
             assert!(fits("requests/s") && fits("users"), "the table at {width}:\n{text}");
-            for place in ["http://127.0.0.1:4001", "http://127.0.0.1:4002"] {
+            for place in
+                ["proxy http://127.0.0.1:4001", "admin http://127.0.0.1:4002", "play http://127.0.0.1:4002/#/game"]
+            {
                 assert!(fits(place), "{place} at {width}:\n{text}");
             }
+            assert!(fits("console http://127.0.0.1:4002/"), "the console at {width}:\n{text}");
         }
         let narrow = text(&lines(&state, "pointsman", ViewSize { width: 80, height: 24 }));
         assert!(narrow.contains("█▒▒▒▒  v1  90.0  v2  10.0 %\n"), "a shorter bar:\n{narrow}");

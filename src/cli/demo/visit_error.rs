@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::shop_version::ShopVersion;
+
 /// A request that failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum VisitError {
@@ -41,6 +43,8 @@ pub(crate) enum VisitFailure {
         status: StatusCode,
         /// The first line of the body.
         line: String,
+        /// By this version, if it was one.
+        version: Option<ShopVersion>,
     },
     /// The page could be of anything.
     #[error("the answer names no version of the shop")]

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::picture::{Erase, Picture, Size};
 use super::show as shown;
 use crate::cli::client::{Call, CallError};
+use crate::cli::picture::{Erase, Picture, Size};
 use crate::cli::text::{complain, json, list, member, print, show};
 use crate::cli::{CommandError, Remote, layout, signals};
 
@@ -118,6 +118,10 @@ fn end(remote: &Remote, rollout: &Value) -> Result<(), CommandError> {
     }
     match rollout["ending"].as_str() {
         Some("completed") => Ok(()),
-        ending => Err(CommandError::Unfinished(ending_words(ending.unwrap_or_default()).to_owned())),
+        ending => {
+            let words = ending_words(ending.unwrap_or_default());
+            let of_flag = !shown::moves_versions(rollout);
+            Err(CommandError::Unfinished(if of_flag { words.replace("version", "variant") } else { words.to_owned() }))
+        }
     }
 }

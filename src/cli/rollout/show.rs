@@ -25,7 +25,7 @@ const BESIDE_SCALE: usize = 42;
 pub(crate) fn started(answer: &Value) -> String {
     let what = if answer["dry_run"] == true { "would begin" } else { "has begun" };
     let rollout = &answer["rollout"];
-    let head = format!("rollout {} of {} to {} {what}\n", member(rollout, "id"), title(rollout), member(rollout, "to"));
+    let head = format!("rollout {} of {} to {} {what}\n", member(rollout, "id"), title(rollout), targets(rollout));
     format!("{head}{}{}{}", stages(rollout), forecast(answer), warnings(answer))
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn all(answer: &Value) -> String {
     let mut columns = Columns::with_heading(&["id", "of", "versions", "strategy", "phase", "weight"]);
     for rollout in list(answer, "rollouts") {
         let tone = tone(rollout);
-        let versions = format!("{} -> {}", member(rollout, "from"), member(rollout, "to"));
+        let versions = moves(rollout);
         columns.row(vec![
             (member(rollout, "id"), TextTone::Plain),
             (title(rollout), TextTone::Strong),
@@ -98,11 +98,10 @@ pub(crate) fn recent_verdicts(rollout: &Value, width: usize) -> String {
 /// A line on where it is.
 pub(crate) fn state(rollout: &Value) -> String {
     let mut line = format!(
-        "rollout {} of {}: {} -> {}, {} at {} %",
+        "rollout {} of {}: {}, {} at {} %",
         member(rollout, "id"),
         toned(&title(rollout), TextTone::Strong),
-        member(rollout, "from"),
-        member(rollout, "to"),
+        moves(rollout),
         toned(&phase(rollout), tone(rollout)),
         number(&rollout["weight"], 3),
     );
@@ -166,7 +165,7 @@ pub(crate) fn evidence(rollout: &Value) -> String {
                 continue;
             }
         }
-        let (to, from) = (member(rollout, "to"), member(rollout, "from"));
+        let (to, from) = compared(rollout, &found["service"]);
         let _ = writeln!(text, "  {service}: {to} {}{users}, {from} {}", counts("candidate"), counts("baseline"));
         if let Some([low, high]) = found["failure_ratio"].as_array().map(Vec::as_slice) {
             let high = if high.is_null() { "any number of".to_owned() } else { number(high, 2) };
@@ -177,6 +176,7 @@ pub(crate) fn evidence(rollout: &Value) -> String {
         }
         text.push_str(&ceilings(found));
         text.push_str(&own_metrics(found));
+        text.push_str(&guardrails(found));
         let _ = writeln!(text, "    E {}", scale(found));
         text.push_str(&missing(found, &to));
         let _ = writeln!(text, "    {}", member(found, "sentence"));
@@ -216,6 +216,26 @@ pub(crate) fn own_metrics(found: &Value) -> String {
         }
     };
     list(found, "metrics").map(line).collect()
+}
+
+/// What its users do, a line for each guardrail.
+pub(crate) fn guardrails(found: &Value) -> String {
+    let line = |guardrail: &Value| {
+        let (text, standing) = (member(guardrail, "text"), member(guardrail, "standing").replace('_', " "));
+        let (word, tone) = match guardrail["standing"].as_str() {
+            Some("unharmed") => ("no harm proved".to_owned(), TextTone::Good),
+            Some("worse") => (standing, TextTone::Bad),
+            _ => (standing, TextTone::Warn),
+        };
+        let times = guardrail["times"].as_array().map(Vec::as_slice);
+        let times =
+            times.and_then(|times| Some((times.first()?, times.get(1)?))).map_or_else(String::new, |(low, high)| {
+                let high = if high.is_null() { "any number of".to_owned() } else { number(high, 2) };
+                format!(", {} to {high} times (95 %, at all times)", number(low, 2))
+            });
+        format!("    {}: {text}{times}\n", toned(&word, tone))
+    };
+    list(found, "guardrails").map(line).collect()
 }
 
 /// What it is held to without another version beside it.
@@ -284,10 +304,50 @@ fn stages(rollout: &Value) -> String {
     format!("  {}\n", all.join(", "))
 }
 
+/// Whether it moves versions, and not flags only.
+pub(crate) fn moves_versions(rollout: &Value) -> bool {
+    let of_flag = |service: &Value| list(rollout, "flags").any(|flag| list(flag, "services").any(|of| of == service));
+    !list(rollout, "services").all(of_flag)
+}
+
+/// What goes where: `v1 -> v2`, of a flag `off -> on`, of a group `v1 -> v2, new-checkout off -> on`.
+fn moves(rollout: &Value) -> String {
+    let of = |of: &Value| format!("{} -> {}", member(of, "from"), member(of, "to"));
+    if rollout["group"].is_null() {
+        return of(rollout);
+    }
+    let versions = moves_versions(rollout).then(|| of(rollout));
+    let flags = list(rollout, "flags").map(|flag| format!("{} {}", member(flag, "flag"), of(flag)));
+    versions.into_iter().chain(flags).collect::<Vec<_>>().join(", ")
+}
+
+/// What is to have everything.
+fn targets(rollout: &Value) -> String {
+    if rollout["group"].is_null() {
+        return member(rollout, "to");
+    }
+    let version = moves_versions(rollout).then(|| member(rollout, "to"));
+    let flags = list(rollout, "flags").map(|flag| format!("{}={}", member(flag, "flag"), member(flag, "to")));
+    version.into_iter().chain(flags).collect::<Vec<_>>().join(", ")
+}
+
+/// The candidate and the baseline of a service, as they are called beside others.
+fn compared(rollout: &Value, service: &Value) -> (String, String) {
+    let own = list(rollout, "flags").find(|flag| list(flag, "services").any(|of| of == service));
+    match own.filter(|_| !rollout["group"].is_null()) {
+        Some(flag) => {
+            let side = |side: &str| format!("{}={}", member(flag, "flag"), member(flag, side));
+            (side("to"), side("from"))
+        }
+        None => (member(rollout, "to"), member(rollout, "from")),
+    }
+}
+
 fn title(rollout: &Value) -> String {
-    match rollout["group"].as_str() {
-        Some(group) => format!("group {group}"),
-        None => list(rollout, "services").filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+    match (rollout["group"].as_str(), rollout["flag"].as_str()) {
+        (Some(group), _) => format!("group {group}"),
+        (None, Some(flag)) => format!("flag {flag}"),
+        (None, None) => list(rollout, "services").filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
     }
 }
 
@@ -379,6 +439,20 @@ mod tests {
                      in a row\n    no data of metric both: the query answered 2 series, want 1\n";
         assert_eq!(own_metrics(&found), lines);
         assert_eq!(own_metrics(&json!({})), "");
+    }
+
+    #[test]
+    fn what_users_do_has_a_line_for_each_guardrail() {
+        let found = json!({"guardrails": [
+            {"metric": "purchase", "standing": "unharmed", "text": "guardrail purchase: 9 of 90 users (10 %) against 8 of 91 \
+             (8.8 %) on v1", "times": [0.31, null]},
+            {"metric": "revenue", "standing": "too_few_users", "text": "not enough users for guardrail revenue: 9 of 100 on v2"},
+        ]});
+        let lines = "    no harm proved: guardrail purchase: 9 of 90 users (10 %) against 8 of 91 (8.8 %) on v1, 0.31 to any \
+                     number of times (95 %, at all times)\n    too few users: not enough users for guardrail revenue: 9 of 100 on \
+                     v2\n";
+        assert_eq!(guardrails(&found), lines);
+        assert_eq!(guardrails(&json!({})), "");
     }
 
     #[test]

@@ -3,45 +3,39 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Map;
 
-use super::{OnHold, SimulateArgs};
+use super::SimulateArgs;
+use crate::app;
 use crate::cli::CommandError;
-use crate::config::{self, Config, RolloutSection};
+use crate::config::release::of_flag;
+use crate::config::{Config, RolloutSection};
 use crate::problem::{Problem, utf8};
 use crate::rollout::judge::Assignment;
 use crate::rollout::plan::Plan;
-use crate::table::ServiceSpec;
-
-/// The keys of a rollout section that flags speak for.
-const FLAGS: [(&str, &str); 5] = [
-    ("plan.steps", "--steps"),
-    ("plan.bake", "--bake"),
-    ("plan.on_hold", "--on-hold"),
-    ("plan.judge.alpha", "--alpha"),
-    ("plan.judge.tolerate_burst", "--tolerate-burst"),
-];
+use crate::simulation::simulation_options::PresentTraffic;
+use crate::table::{Name, ServiceSpec};
 
 /// What a config says, as far as it matters here.
 #[derive(Default)]
 struct Base {
     section: RolloutSection,
-    /// How many are released together.
-    services: u32,
-    /// Those of the version that is replaced.
-    endpoints: u32,
+    present: PresentTraffic,
+    sticky: bool,
 }
 
 /// What is simulated.
 pub(crate) struct SimulatedRelease {
     /// By this plan.
     pub(crate) plan: Plan,
-    /// This number of services together.
-    pub(crate) services: u32,
-    /// Whose own metrics are this number.
+    /// How many services and endpoints there are.
+    pub(crate) present: PresentTraffic,
+    /// Metrics and guardrails of the plan's own.
     pub(crate) metrics: usize,
+    /// Whether users stay on their version.
+    pub(crate) sticky: bool,
 }
 
 /// What the flags and the config say.
@@ -49,56 +43,20 @@ pub(crate) struct SimulatedRelease {
 /// # Errors
 /// [`CommandError::Usage`] when the config or the flags make no sense.
 pub(crate) fn of(args: &SimulateArgs) -> Result<SimulatedRelease, CommandError> {
-    let base = match &args.config {
+    let Base { section, present, sticky } = match &args.config {
         Some(path) => Base::read(path, args)?,
-        None => Base { services: 1, endpoints: 1, ..Base::default() },
+        None => Base::default(),
     };
-    let overrides = serde_json::from_value(overrides(args)).map_err(|why| CommandError::Usage(why.to_string()))?;
-    let release = base.section.merged(&overrides).release();
-    let release = release.map_err(|problems| lines(problems.as_slice().iter().map(by_flag)))?;
+    let (said, mut overrides) = (args.plan(), Map::new());
+    said.write(&mut overrides);
+    let by_flag =
+        |problem: &Problem| said.at_option(problem.clone(), |option| format!("--{}", option.replace('_', "-")));
+    let release = section.merged(&RolloutSection::new(overrides)).release();
+    let release = release.map_err(|problems| lines(problems.as_slice().iter().map(|p| by_flag(p).to_string())))?;
     let assignment = if args.users.is_some() { Assignment::PerKey } else { Assignment::PerRequest };
-    let plan = release.plan(base.endpoints, assignment);
+    let plan = release.plan(present.endpoints, assignment);
     let plan = plan.map_err(|problems| lines(problems.iter().map(ToString::to_string)))?;
-    Ok(SimulatedRelease { plan, services: base.services, metrics: release.metrics.len() })
-}
-
-/// What the flags say, as a rollout section.
-fn overrides(args: &SimulateArgs) -> Value {
-    let mut section = json!({});
-    if let Some(steps) = &args.steps {
-        section["steps"] = steps.iter().map(|weight| weight.percent()).collect();
-    }
-    if let Some(bake) = args.bake {
-        section["bake"] = written(bake);
-    }
-    if let Some(on_hold) = args.on_hold {
-        let word = match on_hold {
-            OnHold::Pause => "pause",
-            OnHold::RollBack => "roll_back",
-        };
-        section["on_hold"] = word.into();
-    }
-    if let Some(alpha) = args.alpha {
-        section["judge"]["alpha"] = alpha.into();
-    }
-    if let Some(burst) = args.tolerate_burst {
-        section["judge"]["tolerate_burst"] = written(burst);
-    }
-    section
-}
-
-/// A duration as a config has it.
-fn written(time: Duration) -> Value {
-    format!("{}ms", time.as_millis()).into()
-}
-
-/// A problem of the plan, by the flag that it comes from.
-fn by_flag(problem: &Problem) -> String {
-    let flag = FLAGS.iter().find_map(|(key, flag)| Some((flag, problem.path.strip_prefix(key)?)));
-    match flag {
-        Some((flag, rest)) => Problem { path: format!("{flag}{rest}"), ..problem.clone() }.to_string(),
-        None => problem.to_string(),
-    }
+    Ok(SimulatedRelease { plan, present, metrics: release.metrics.len() + release.guardrails.len(), sticky })
 }
 
 fn lines(lines: impl Iterator<Item = String>) -> CommandError {
@@ -111,24 +69,63 @@ impl Base {
             .map_err(|why| CommandError::Usage(format!("cannot read {} ({why}); name a config", path.display())))?;
         let text = utf8::text(bytes).map_err(|why| CommandError::Usage(format!("{}: {why}", path.display())))?;
         let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
-        let config = config::parse(&text, &folder)
+        let config = app::parse_with_import(&text, &folder)
             .map_err(|problems| lines(problems.as_slice().iter().map(|p| format!("{}: {p}", path.display()))))?;
-        let usage = |text: String| CommandError::Usage(text);
         if let Some(name) = &args.group {
-            let groups = &config.rollout_sections.groups;
-            let (section, group) =
-                groups.get(name.as_str()).zip(config.releases.groups.get(name.as_str())).ok_or_else(|| {
-                    usage(format!("--group: found {name:?}, want one of {}", listed(groups.keys().map(|n| n.as_str()))))
-                })?;
-            let services = config.services.iter().filter(|service| group.services.contains(&service.name));
-            let endpoints = services.map(|service| endpoints(service)).max();
-            let together = u32::try_from(group.services.len()).unwrap_or(u32::MAX);
-            return Ok(Self { section: section.clone(), services: together, endpoints: endpoints.unwrap_or(1) });
+            return Self::of_group(&config, name);
+        }
+        if let Some(name) = &args.flag {
+            return Self::of_flag(&config, name);
         }
         let service = chosen(&config, args.service.as_deref())?;
         let section = config.rollout_sections.services.get(service.name.as_str()).cloned().unwrap_or_default();
-        Ok(Self { section, services: 1, endpoints: endpoints(service) })
+        Ok(Self::of(section, &[service], !service.sticky.is_empty()))
     }
+
+    /// What is said of services that are released together.
+    fn of(section: RolloutSection, services: &[&ServiceSpec], sticky: bool) -> Self {
+        let present = PresentTraffic {
+            services: u32::try_from(services.len()).unwrap_or(u32::MAX),
+            endpoints: services.iter().map(|service| endpoints(service)).max().unwrap_or(1),
+            ..PresentTraffic::default()
+        };
+        Self { section, present, sticky }
+    }
+
+    fn of_group(config: &Config, name: &str) -> Result<Self, CommandError> {
+        let groups = &config.rollout_sections.groups;
+        let found = groups.get(name).zip(config.releases.groups.get(name));
+        let unknown = || format!("--group: found {name:?}, want one of {}", listed(groups.keys().map(|n| n.as_str())));
+        let (section, group) = found.ok_or_else(|| CommandError::Usage(unknown()))?;
+        let lists = |service: &Name| group.flags.iter().any(|flag| lists(config, service, flag));
+        let judged = |service: &&Arc<ServiceSpec>| group.services.contains(&service.name) || lists(&service.name);
+        let services: Vec<&ServiceSpec> = config.services.iter().filter(judged).map(|service| &**service).collect();
+        let section = match group.services.is_empty() {
+            true => of_flag::section().merged(section),
+            false => section.clone(),
+        };
+        let sticky = !group.flags.is_empty() || services.iter().any(|service| !service.sticky.is_empty());
+        Ok(Self::of(section, &services, sticky))
+    }
+
+    fn of_flag(config: &Config, name: &str) -> Result<Self, CommandError> {
+        let all = || listed(config.flags.flags.iter().map(|flag| flag.name.as_str()));
+        let unknown = || CommandError::Usage(format!("--flag: found {name:?}, want one of {}", all()));
+        let flag = &config.flags.named(name).ok_or_else(unknown)?.name;
+        let services = config.services.iter().filter(|service| lists(config, &service.name, flag));
+        let services: Vec<&ServiceSpec> = services.map(|service| &**service).collect();
+        if services.is_empty() {
+            let wanted = "one whose requests it can be judged by: list it in a service that acts on it";
+            return Err(CommandError::Usage(format!("--flag: found {name}, which no service lists, want {wanted}")));
+        }
+        let own = config.rollout_sections.flags.get(name).cloned().unwrap_or_default();
+        Ok(Self::of(of_flag::section().merged(&own), &services, true))
+    }
+}
+
+/// Whether the requests of a service carry a flag.
+fn lists(config: &Config, service: &Name, flag: &Name) -> bool {
+    config.flags.told.get(service).is_some_and(|told| told.contains(flag))
 }
 
 /// The service that is named, or the only one.
@@ -137,7 +134,7 @@ fn chosen<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c ServiceSpec,
     match (name, config.services.as_slice()) {
         (None, [only]) => Ok(only),
         (None, _) => {
-            let text = format!("found several services, want --service or --group; services: {}", names());
+            let text = format!("found several services, want --service, --group or --flag; services: {}", names());
             Err(CommandError::Usage(text))
         }
         (Some(name), services) => {
@@ -163,6 +160,8 @@ fn endpoints(service: &ServiceSpec) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use clap::{Args, Command, FromArgMatches};
 
     use super::*;
@@ -216,6 +215,7 @@ mod tests {
             (&[], &["--baseline-errors", "1%"]),
             (&[], &["--candidate-errors", "1%"]),
             (&[], &["--slower", "2"]),
+            (&[], &["--spread", "1"]),
             (&["--slower", "2"], &["--bad-at", "1m"]),
             (&["--bad-at", "1m"], &["--ramp", "1m"]),
             (&[], &["--users", "100"]),
@@ -226,7 +226,9 @@ mod tests {
             (&burst, &["--burst-lasts", "3s"]),
             (&burst, &["--burst-pauses"]),
         ] {
-            let world = |flags: &[&str]| format!("{:?}", args(flags).expect("good arguments").world(1));
+            let world = |flags: &[&str]| {
+                format!("{:?}", args(flags).expect("good arguments").world().world(&PresentTraffic::default()))
+            };
             assert_ne!(world(before), world(&[before, flags].concat()), "{flags:?}");
         }
     }

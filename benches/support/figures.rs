@@ -3,6 +3,8 @@
 //! The median, as one round that a neighbour on the machine spoiled must not move it; and the spread, so that a reader
 //! sees what a difference between two medians is worth.
 
+#![allow(dead_code, reason = "each bench uses a part of it")]
+
 /// The middle one; between the two middle ones of an even number. Not a number if there is none.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let values = sorted(values);

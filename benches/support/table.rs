@@ -1,5 +1,7 @@
 //! A table in Markdown, with columns that are as wide as their widest cell: it is read in a terminal first.
 
+#![allow(dead_code, reason = "each bench uses a part of it")]
+
 use std::fmt;
 
 /// Rows below a head. A row may be short; it is filled up with empty cells.

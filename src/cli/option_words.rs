@@ -1,12 +1,12 @@
-//! What the admin API says of a call, in the words of the command line: flags and commands in place of the keys of a
+//! What the admin API says of a call, in the words of the command line: options and commands in place of the keys of a
 //! body and the parameters of a path that the caller never wrote.
 //!
 //! The API speaks to programs and names what stands in the call. Scripts that read `--json` get its document as it is.
 
 use serde_json::Value;
 
-/// Keys of bodies and parameters, and the flags that write them.
-const KEYS: [(&str, &str); 12] = [
+/// Keys of bodies and parameters, and the options that write them.
+const KEYS: [(&str, &str); 13] = [
     ("hold.max", "--hold"),
     ("hold.requests", "--hold-requests"),
     ("hold.otherwise", "--or-go-on"),
@@ -17,13 +17,15 @@ const KEYS: [(&str, &str); 12] = [
     ("reason", "--reason"),
     ("force", "--force"),
     ("wait", "--wait"),
+    ("variants", "--variant"),
     ("plan.steps", "--steps"),
     ("plan.bake", "--bake"),
 ];
 
 /// What the API tells to write, and what is written on the command line.
-const PHRASES: [(&str, &str); 5] = [
+const PHRASES: [(&str, &str); 6] = [
     ("name one with \"to\"", "name one with --to"),
+    ("by \"to\"", "by --to"),
     ("\"force\": true, on the command line --force", "--force"),
     ("\"otherwise\": \"go_on\" (--or-go-on)", "--or-go-on"),
     ("GET /v1/rollouts lists them", "`pointsman rollout status` lists them"),
@@ -34,7 +36,7 @@ const PHRASES: [(&str, &str); 5] = [
 pub(crate) fn of(path: &str, mut problem: Value) -> Value {
     for item in problem.get_mut("problems").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(Value::String(place)) = item.get_mut("where") {
-            *place = flag(path, place);
+            *place = option(path, place);
         }
         ["found", "wanted", "remedy"].iter().for_each(|key| reword(item, key));
     }
@@ -51,20 +53,27 @@ fn reword(item: &mut Value, key: &str) {
 }
 
 /// What the caller wrote where the API found something.
-fn flag(path: &str, place: &str) -> String {
+fn option(path: &str, place: &str) -> String {
     // Deeper places keep the rest: `plan.steps[2]`.
     let beneath = |key: &str| place.strip_prefix(key).filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
-    if let Some((rest, flag)) = KEYS.iter().find_map(|(key, flag)| Some((beneath(key)?, flag))) {
-        return format!("{flag}{rest}");
+    if let Some((rest, option)) = KEYS.iter().find_map(|(key, option)| Some((beneath(key)?, option))) {
+        return format!("{option}{rest}");
     }
     let path = path.split('?').next().unwrap_or_default();
     let starts = path == "/v1/rollouts";
+    let of_a_flag = path.starts_with("/v1/flags/");
     match place {
+        "flag" if of_a_flag => "FLAG".to_owned(),
+        "rule" if of_a_flag => "--rule".to_owned(),
+        _ if of_a_flag && beneath("serve").is_some() => {
+            place.strip_prefix("serve.").map_or("VARIANT=WEIGHT".to_owned(), str::to_owned)
+        }
         "to" if path.ends_with("/flip") => "VERSION".to_owned(),
         "to" => "--to".to_owned(),
         "service" | "group" if starts => "SERVICE".to_owned(),
         "plan" => "--set".to_owned(),
         _ if beneath("services").is_some_and(|rest| !rest.starts_with('.')) => "--service".to_owned(),
+        _ if beneath("flags").is_some_and(|rest| !rest.starts_with('.')) => "--flag".to_owned(),
         _ => beneath("plan")
             .and_then(|rest| rest.strip_prefix('.'))
             .map_or(place.to_owned(), |key| format!("--set {key}")),
@@ -87,6 +96,12 @@ mod tests {
             ("/v1/rollback", "to", "--to"),
             ("/v1/rollback", "services[1]", "--service"),
             ("/v1/rollback", "services", "--service"),
+            ("/v1/rollback", "flags[2]", "--flag"),
+            ("/v1/rollback", "flags.new.rules.launch", "flags.new.rules.launch"),
+            ("/v1/flags/new?dry_run=true", "rule", "--rule"),
+            ("/v1/flags/new", "serve", "VARIANT=WEIGHT"),
+            ("/v1/flags/new", "serve.onn", "onn"),
+            ("/v1/flags/nwe", "flag", "FLAG"),
             ("/v1/revisions?limit=0", "?limit", "--limit"),
             ("/v1/rollouts", "service", "SERVICE"),
             ("/v1/rollouts?dry_run=true", "group", "SERVICE"),
@@ -97,12 +112,12 @@ mod tests {
             ("/v1/rollouts", "services.shop.split", "services.shop.split"),
             ("/v1/rollouts", "planned", "planned"),
         ] {
-            assert_eq!(flag(path, place), wanted, "{path} {place}");
+            assert_eq!(option(path, place), wanted, "{path} {place}");
         }
     }
 
     #[test]
-    fn what_the_api_tells_to_write_is_written_as_a_flag() {
+    fn what_the_api_tells_to_write_is_written_as_an_option() {
         let problem = json!({
             "detail": "there is no rollout \"7\"; GET /v1/rollouts lists them",
             "problems": [{"where": "to", "found": "no change", "wanted": "one", "remedy": "name one with \"to\""}],

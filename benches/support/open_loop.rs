@@ -8,6 +8,8 @@
 //! One thread with `poll` in nanoseconds: timers of a runtime have milliseconds. How late it sends by itself is
 //! reported ([`Outcome::late`]).
 
+#![allow(dead_code, reason = "each bench uses a part of it")]
+
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -19,10 +21,7 @@ use rand::{RngExt, SeedableRng};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::thread::set_current_timer_slack;
 
-use super::answer::first;
-use super::certificate::HOST;
-use super::load::USERS;
-use super::origin::SMALL;
+use super::answer::any;
 
 /// Kept-alive connections.
 const CONNECTIONS: usize = 64;
@@ -30,7 +29,14 @@ const CONNECTIONS: usize = 64;
 /// How long answers are waited for after the last request was due.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Requests to send.
+/// Who is asked, and what: each request in turn.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    pub(crate) requests: Vec<String>,
+}
+
+/// When requests are sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     /// A second.
@@ -70,11 +76,11 @@ pub(crate) struct Outcome {
 ///
 /// # Errors
 /// Nothing listens there.
-pub(crate) fn run(address: SocketAddr, plan: Plan, start: Instant) -> Result<Outcome, String> {
+pub(crate) fn run(target: Target, plan: Plan, start: Instant) -> Result<Outcome, String> {
     // The precision of timers belongs to a thread, and whatever it starts.
     let thread = std::thread::spawn(move || {
         set_current_timer_slack(NonZeroU64::new(1)).ok();
-        let mut driver = Driver::connect(address, start)?;
+        let mut driver = Driver::connect(target, start)?;
         driver.drive(&due_times(plan))?;
         Ok(driver.outcome)
     });
@@ -102,29 +108,19 @@ struct Connection {
 }
 
 struct Driver {
-    address: SocketAddr,
+    target: Target,
     start: Instant,
     connections: Vec<Connection>,
     /// Those without a request; all of them have their turn.
     idle: VecDeque<usize>,
-    requests: Vec<String>,
     sent: usize,
     outcome: Outcome,
 }
 
 impl Driver {
-    fn connect(address: SocketAddr, start: Instant) -> Result<Self, String> {
-        let connections = (0..CONNECTIONS).map(|_| connect(address)).collect::<Result<_, _>>()?;
-        let request = |user| format!("GET {SMALL} HTTP/1.1\r\nhost: {HOST}\r\nx-user: user-{user}\r\n\r\n");
-        Ok(Self {
-            address,
-            start,
-            connections,
-            idle: (0..CONNECTIONS).collect(),
-            requests: (1..=USERS).map(request).collect(),
-            sent: 0,
-            outcome: Outcome::default(),
-        })
+    fn connect(target: Target, start: Instant) -> Result<Self, String> {
+        let connections = (0..CONNECTIONS).map(|_| connect(target.address)).collect::<Result<_, _>>()?;
+        Ok(Self { target, start, connections, idle: (0..CONNECTIONS).collect(), sent: 0, outcome: Outcome::default() })
     }
 
     /// Sends what is due, reads what has come, and sleeps until the next of both.
@@ -156,7 +152,7 @@ impl Driver {
     fn send(&mut self, due: f64) -> Result<(), String> {
         let Some(index) = self.idle.pop_front() else { return Ok(()) };
         self.outcome.late.push(self.now() - due);
-        let request = &self.requests[self.sent % USERS];
+        let request = &self.target.requests[self.sent % self.target.requests.len()];
         self.sent += 1;
         let connection = &mut self.connections[index];
         connection.due = Some(due);
@@ -185,7 +181,7 @@ impl Driver {
             _ => return self.lost(index),
         }
         // An answer of the proxy's own is a failure, like none.
-        let answer = match first(&connection.received) {
+        let answer = match any(&connection.received) {
             Ok(None) => return Ok(()),
             Ok(Some(answer)) if answer.status == 200 && answer.bytes == connection.received.len() => answer,
             _ => return self.lost(index),
@@ -202,7 +198,7 @@ impl Driver {
 
     /// A connection is of no more use; another takes its place.
     fn lost(&mut self, index: usize) -> Result<(), String> {
-        let lost = std::mem::replace(&mut self.connections[index], connect(self.address)?);
+        let lost = std::mem::replace(&mut self.connections[index], connect(self.target.address)?);
         if lost.due.is_some() {
             self.outcome.failed += 1;
             self.idle.push_back(index);
