@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use regex::Regex;
 
+use super::flag::imported_text::ImportedText;
 use super::reader::report::Report;
 use super::service::attribute;
 use super::service::definition_index::DefinitionIndex;
@@ -22,11 +24,20 @@ pub(crate) struct Build<'t> {
     pub(crate) regexes: HashMap<String, Result<Regex, regex::Error>>,
     /// What conditions can ask of a user.
     pub(crate) attributes: DefinitionIndex<Attribute>,
+    /// The file that flags are imported from.
+    pub(crate) imported: Option<Arc<ImportedText>>,
 }
 
 impl<'t> Build<'t> {
     /// Nothing built yet.
     pub(crate) fn new(report: Report<'t>, base: &'t Path) -> Self {
-        Self { report, base, routes: HashMap::new(), regexes: HashMap::new(), attributes: attribute::index() }
+        Self {
+            report,
+            base,
+            routes: HashMap::new(),
+            regexes: HashMap::new(),
+            attributes: attribute::index(),
+            imported: None,
+        }
     }
 }

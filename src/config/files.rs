@@ -9,6 +9,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::caller_token::CallerToken;
 use super::process::admin_token::AdminToken;
 use crate::tls::{ClientSettings, ServerSettings, TlsPart};
 
@@ -21,6 +22,10 @@ pub struct ConfigFiles {
     pub clients: Vec<TlsFiles<Arc<ClientSettings>>>,
     /// The admin API's tokens, each with the key of its file.
     pub tokens: Vec<(ConfigKey, AdminToken)>,
+    /// The tokens of those who ask for flags, each with the key of its file.
+    pub flag_tokens: Vec<(ConfigKey, CallerToken)>,
+    /// The tokens of those who send events of users, each with the key of its file.
+    pub event_tokens: Vec<(ConfigKey, CallerToken)>,
     /// The keys that tokens of users are verified by.
     pub token_keys: Vec<(ConfigKey, PathBuf)>,
     /// What the text alone has its owner know.

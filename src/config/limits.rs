@@ -74,7 +74,7 @@ pub enum RateBy {
     Listener,
 }
 
-#[derive(Debug, Deserialize, Default)]
+#[derive(Clone, Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table such as { requests = 100, per = \"1s\" }")]
 pub(crate) struct RawRate {
     requests: Option<Setting<Quantity>>,
@@ -128,6 +128,20 @@ impl RawListenerLimits<'_> {
 }
 
 impl RawRate {
+    /// A rate of callers that are known by something else than their address.
+    pub(crate) fn of_callers(
+        &self,
+        at: &ConfigPath<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<RequestRate, ErrorGuaranteed> {
+        let built = self.build(at, report);
+        if self.by.is_some() {
+            let text = Mismatch::new("by", "a rate of each token", "remove it");
+            return Err(report.problem(&at.key("by"), text));
+        }
+        built
+    }
+
     fn build(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<RequestRate, ErrorGuaranteed> {
         let most = Quantity(1_000_000);
         let requests = match self.requests {

@@ -13,10 +13,17 @@
 //! Nothing here reads a file, not even those that the config names, or a clock: the same text is the same config.
 
 mod build;
+mod caller_token;
+mod callers;
 pub(crate) mod check;
+mod events;
+mod experiment;
 mod files;
+pub(crate) mod flag;
+mod flag_answers;
 mod limits;
 pub(crate) mod listener;
+mod ofrep;
 pub(crate) mod process;
 pub(crate) mod reader;
 pub(crate) mod release;
@@ -32,11 +39,19 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use self::build::Build;
+pub use self::caller_token::CallerToken;
 pub use self::check::RESERVED_NAMES;
+pub use self::events::EventsConfig;
+use self::experiment::definition::ExperimentScope;
+pub(crate) use self::experiment::sums::parse_sums;
 pub use self::files::{ConfigFiles, ConfigKey, Remark, TlsFiles};
+pub use self::flag::import::flag_import;
+pub use self::flag::imported_text::{ImportedText, UnreadableImport};
+pub use self::flag_answers::{FlagAnswers, OFREP, OfrepAccess};
 pub use self::limits::{IN_FLIGHT_DEFAULT, ListenerLimits, RateBy, RequestRate};
 pub use self::listener::ListenerConfig;
 pub use self::listener::proxy_protocol::ProxyProtocol;
+pub use self::ofrep::OfrepConfig;
 pub use self::process::access_log::{AccessLog, LogFormat};
 pub use self::process::admin::{AdminAddress, AdminConfig, CertificateClient};
 pub use self::process::admin_token::{AdminRole, AdminToken};
@@ -45,15 +60,21 @@ pub use self::process::state::StateConfig;
 pub use self::process::token_keys::{JwtConfig, JwtKeys};
 use self::reader::report::ErrorGuaranteed;
 pub use self::reader::units::{duration, size};
+pub(crate) use self::release::guardrails::{GuardrailMetrics, compares_nothing, unknown_metric};
 pub(crate) use self::release::overrides::IN_THE_FILE;
 pub use self::release::overrides::ReleaseOverrides;
 pub use self::release::releases::RolloutSections;
 pub use self::release::section::RolloutSection;
 pub use self::release::settings::ReleaseSettings;
 use self::service::RawService;
+use crate::experiment::definition::ExperimentSpec;
 pub use crate::problem::{Problem, ProblemKind, Problems};
 use crate::rollout::release::Releases;
 use crate::table::ServiceSpec;
+use crate::table::flag_table::token_readers;
+use crate::table::spec::experiment::AssignmentSpec;
+use crate::table::spec::flag::FlagSpecs;
+use listener::port_conflict::ListenAddress;
 use reader::config_path::ConfigPath;
 use reader::input::Input;
 use reader::report::Report;
@@ -61,8 +82,12 @@ use reader::report::Report;
 /// A config without mistakes.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where users come in, at least one.
+    /// Where users come in, at least one, and where calls for flags do.
     pub listeners: Vec<ListenerConfig>,
+    /// What all listeners have in common that answer calls for flags.
+    pub ofrep: OfrepConfig,
+    /// What all listeners have in common that take events of users.
+    pub events: EventsConfig,
     /// Where operators come in.
     pub admin: AdminConfig,
     /// Where revisions are kept.
@@ -75,10 +100,32 @@ pub struct Config {
     pub access_log: AccessLog,
     /// What users address, at least one, in order of their names.
     pub services: Vec<Arc<ServiceSpec>>,
+    /// What users get that does not depend on a deploy.
+    pub flags: FlagSpecs,
+    /// The file that some of them are imported from.
+    pub imported: Option<Arc<ImportedText>>,
+    /// Which arms are compared, in order of their names.
+    pub experiments: Vec<Arc<ExperimentSpec>>,
+    /// The metrics of users that plans of releases may name, by what they are called there.
+    pub guardrail_metrics: GuardrailMetrics,
     /// How they are released, and who is told.
     pub releases: Releases,
     /// The same as it is written, for rollouts that change some of it or go on after the file has changed.
     pub rollout_sections: RolloutSections,
+}
+
+impl Config {
+    /// Whom its experiments give which arm.
+    #[must_use]
+    pub(crate) fn assignments(&self) -> Vec<Arc<AssignmentSpec>> {
+        self.experiments.iter().map(|experiment| Arc::clone(&experiment.assignment)).collect()
+    }
+
+    /// The services whose requests may be decided by their bearer tokens, or what is decided besides.
+    #[must_use]
+    pub(crate) fn token_readers(&self) -> Vec<&ServiceSpec> {
+        token_readers(&self.services, &self.flags, &self.assignments())
+    }
 }
 
 /// Reads a config; relative paths in it begin at `base`, the folder of its file.
@@ -86,11 +133,16 @@ pub struct Config {
 /// # Errors
 /// All problems of the text, in its order. A text that is not TOML is reported for that alone.
 pub fn parse(text: &str, base: &Path) -> Result<Config, Problems> {
-    parse_with_files(text, base).0
+    parse_with_files(text, base, None).0
 }
 
-/// The same, with the files that it names, also those of a text with problems: of every part that could be read.
-pub fn parse_with_files(text: &str, base: &Path) -> (Result<Config, Problems>, ConfigFiles) {
+/// The same, with the files that it names, also those of a text with problems: of every part that could be read. The
+/// file that it imports flags from ([`flag_import`]) was read before.
+pub fn parse_with_files(
+    text: &str,
+    base: &Path,
+    imported: Option<Arc<ImportedText>>,
+) -> (Result<Config, Problems>, ConfigFiles) {
     let input = match Input::toml(text) {
         Ok(input) => input,
         Err(problems) => return (Err(problems), ConfigFiles::default()),
@@ -99,6 +151,7 @@ pub fn parse_with_files(text: &str, base: &Path) -> (Result<Config, Problems>, C
     let raw: RawConfig = reader::read::at(ConfigPath::Root, &input, &mut report).unwrap_or_default();
     let services = read_services(&raw.services, &input, &mut report);
     let mut build = Build::new(report, base);
+    build.imported = imported;
     let config = raw.build(&services, &input, &mut build);
     let files = std::mem::take(&mut build.report.files);
     (build.report.finish(config), files)
@@ -108,6 +161,8 @@ pub fn parse_with_files(text: &str, base: &Path) -> (Result<Config, Problems>, C
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 struct RawConfig {
     listeners: BTreeMap<String, listener::RawListener>,
+    ofrep: ofrep::RawOfrep,
+    events: events::RawEvents,
     admin: process::admin::RawAdmin,
     state: process::state::RawState,
     proxy: process::proxy::RawProxy,
@@ -116,6 +171,9 @@ struct RawConfig {
     jwt: Option<process::token_keys::RawJwt>,
     segments: BTreeMap<String, service::condition::RawCondition>,
     services: BTreeMap<String, IgnoredAny>,
+    flags: flag::raw_flags::FlagSection,
+    experiments: BTreeMap<String, experiment::definition::RawExperiment>,
+    metrics: BTreeMap<String, experiment::metric::RawExperimentMetric>,
     groups: BTreeMap<String, release::group::RawGroup>,
     notify: BTreeMap<String, process::notify::RawNotify>,
 }
@@ -139,34 +197,76 @@ impl RawConfig {
     ) -> Result<Config, ErrorGuaranteed> {
         let at = ConfigPath::Root;
         let listeners = listener::build_all(&self.listeners, &at.key("listeners"), build);
-        let admin = self.admin.build(&at.key("admin"), build);
+        let (ofrep_at, admin_at) = (at.key(OFREP), at.key("admin"));
+        let ofrep = self.ofrep.build(&ofrep_at, &mut build.report);
+        let ofrep_listener = self.ofrep.listener(self.listeners.keys(), &ofrep_at, build);
+        let events = self.events.build(&self.listeners, &at.key("events"), build);
+        let admin = self.admin.build(&admin_at, build);
         let state = self.state.build(&at.key("state"), build);
         let proxy = self.proxy.build(&at.key("proxy"), &mut build.report);
         let jwt = self.jwt.as_ref().map(|raw| raw.build(&at.key("jwt"), build)).transpose();
         let access_log = self.access_log.build(&at.key("access_log"), build);
         build.attributes = service::attribute::build_all(&self.attributes, &at.key("attributes"), &mut build.report);
         let segments = service::segment::build_all(&self.segments, &at.key("segments"), build);
-        let releases = release::releases::build(services, &self.groups, &self.notify, build);
+        let releasable = release::group::Releasable { services, flags: &self.flags.flags };
+        let releases = release::releases::build(releasable, &self.groups, &self.notify, build);
+        let imported = flag::import::build(&self.flags, services, build);
+        let flags = imported.and_then(|imported| {
+            let flags = &self.flags.flags;
+            flag::build_all(&flag::FlagScope { segments: &segments, services, flags, imported: &imported }, build)
+        });
         let services = service::build_all(services, &segments, &at.key("services"), build);
-        let addresses = listener::addresses(&self.listeners);
-        if let Some(conflict) =
-            self.admin.socket().and_then(|own| addresses.iter().find_map(|other| other.conflict(own)))
-        {
-            build.report.problem(&at.key("admin").key("address"), conflict);
-        }
+        let (services_ok, flags_ok) = (services.as_deref().ok(), flags.as_ref().ok());
+        let scope = ExperimentScope { segments: &segments, services: services_ok, flags: flags_ok };
+        let experiments = experiment::definition::build_all(&self.experiments, scope, build);
+        let metrics = experiment::metric::build_all(&self.metrics, build);
+        self.check_addresses(build);
         build.attributes.check()?;
         segments.check()?;
-        let (listeners, admin) = (listeners?, admin?);
+        let (mut listeners, admin) = (listeners?, admin?);
+        listeners.extend(ofrep_listener?);
         let (proxy, services) = (proxy?, services?);
-        if self.jwt.is_none() {
-            process::token_keys::remark_unverified(&services, &at.key("services"), &mut build.report);
-        }
         limits::check_services(&services, proxy.requests_in_flight_max, &at.key("services"), &mut build.report)?;
-        let releases = releases?;
-        release::contradictions::check_timeouts(&services, &releases, &mut build.report)?;
+        let (releases, flags) = (releases?, flags?);
+        let timed = release::contradictions::TimedServices { services: &services, told: &flags.told };
+        release::contradictions::check_timeouts(timed, &releases, &mut build.report)?;
         let rollout_sections = RolloutSections::of(input, &releases, build.base);
-        let (state, access_log, jwt) = (state?, access_log?, jwt?);
-        Ok(Config { listeners, admin, state, proxy, jwt, access_log, services, releases, rollout_sections })
+        let (state, access_log, jwt, experiments) = (state?, access_log?, jwt?, experiments?);
+        let guardrail_metrics = release::guardrails::metrics_of(&metrics?, &experiments);
+        release::guardrails::check_metrics(&services, &releases, &guardrail_metrics, &mut build.report)?;
+        let config = Config {
+            listeners,
+            ofrep: ofrep?,
+            events: events?,
+            admin,
+            state,
+            proxy,
+            jwt,
+            access_log,
+            services,
+            flags,
+            imported: build.imported.clone(),
+            experiments,
+            guardrail_metrics,
+            releases,
+            rollout_sections,
+        };
+        if config.jwt.is_none() {
+            process::token_keys::remark_unverified(&config.token_readers(), &at.key("services"), &mut build.report);
+        }
+        Ok(config)
+    }
+
+    /// That the addresses of operators and of calls for flags are not those of listeners.
+    fn check_addresses(&self, build: &mut Build<'_>) {
+        let mut addresses = listener::addresses(&self.listeners);
+        for (section, socket) in [(OFREP, self.ofrep.socket()), ("admin", self.admin.socket())] {
+            let Some(own) = socket else { continue };
+            if let Some(conflict) = addresses.iter().find_map(|other| other.conflict(own)) {
+                build.report.problem(&ConfigPath::Root.key(section).key("address"), conflict);
+            }
+            addresses.push(ListenAddress { name: OFREP, address: own });
+        }
     }
 }
 

@@ -18,8 +18,8 @@ use crate::tls::{Alpn, ClientAuth, ClientSettings, KeyPair, MinVersion, ServerSe
 /// lowered to: until then a connection costs a descriptor and has shown nothing.
 const HANDSHAKE_TIMEOUT: TimeSpan = TimeSpan::secs(10);
 
-/// `[listeners.NAME] tls`, `[admin] tls`
-#[derive(Debug, Deserialize, Default)]
+/// `[listeners.NAME] tls`, `[ofrep] tls`, `[admin] tls`
+#[derive(Clone, Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(crate) struct RawServerTls {
     cert: Option<String>,
@@ -42,7 +42,7 @@ pub(crate) struct RawClientTls {
     server_name: Option<String>,
 }
 
-#[derive(Debug, Deserialize, Default)]
+#[derive(Clone, Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 struct RawKeyPair {
     cert: Option<String>,

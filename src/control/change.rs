@@ -1,15 +1,18 @@
 //! The changes of the traffic, and the outcome of each. Pure: the state and its history go in, the next traffic comes
 //! out, or every problem at once. A dry run is this function and nothing else, which is why it tells the truth.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use crate::problem::{Problem, ProblemKind};
-use crate::table::{EndpointAddress, Name, ServiceSpec, Weights};
+use crate::table::{EndpointAddress, Name, Weights};
 
+use super::experiment_change::{self, ExperimentChange};
+use super::file::FileSpecs;
+use super::flag_change::{self, FlagChange};
 use super::planned::{Action, History, PlanError, Planned, State, unknown_versions, versions};
+use super::rollback::{self, RollbackScope};
 use super::rollout_change::{self, RolloutChange};
-use super::{endpoint_change, file, rollback};
+use super::{endpoint_change, file};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -23,13 +26,17 @@ pub enum Change {
         /// The version.
         to: Name,
     },
-    /// The split of an earlier revision.
+    /// The splits, the flags and the experiments of an earlier revision.
     Rollback {
-        /// The revision; none: the one before the last change of traffic.
+        /// The revision; none: the one before the last change.
         to: Option<u64>,
-        /// The services; none: all.
-        services: Option<BTreeSet<Name>>,
+        /// What is restored; none: everything.
+        scope: Option<RollbackScope>,
     },
+    /// Other weights of rules of some flags, or their kill switches.
+    Flags(BTreeMap<Name, FlagChange>),
+    /// A run of an experiment begins, grows or ends, or an arm of it is shipped.
+    Experiment(ExperimentChange),
     /// Takes an endpoint out, or back in.
     Endpoint {
         /// The service.
@@ -43,8 +50,8 @@ pub enum Change {
     },
     /// A move of a rollout.
     Rollout(RolloutChange),
-    /// The services of the config file, at the start and at each reload, in their order.
-    File(Vec<Arc<ServiceSpec>>),
+    /// What the config file defines, at the start and at each reload.
+    File(FileSpecs),
 }
 
 impl Change {
@@ -63,7 +70,9 @@ pub fn plan<H: History>(state: &State, history: &H, change: &Change) -> Result<P
     match change {
         Change::Splits(splits) => Ok(shift(state, splits)?),
         Change::Flip { service, to } => Ok(flip(state, service, to)?),
-        Change::Rollback { to, services } => rollback::plan(state, history, *to, services.as_ref()),
+        Change::Rollback { to, scope } => rollback::plan(state, history, *to, scope.as_ref()),
+        Change::Flags(flags) => Ok(flag_change::plan(state, flags)?),
+        Change::Experiment(change) => Ok(experiment_change::plan(state, change)?),
         Change::Endpoint { service, version, address, drained } => {
             Ok(endpoint_change::plan(state, service, version, address, *drained)?)
         }

@@ -34,10 +34,10 @@ pub struct EndpointDifference {
     pub drained: bool,
 }
 
-/// The share of a version before and after.
+/// The share of a version, or of a variant, before and after.
 #[derive(Clone, Copy, Debug)]
 pub struct WeightDifference<'d> {
-    /// The version.
+    /// The version, or the variant.
     pub version: &'d Name,
     /// Before; zero when the service is new.
     pub from: Weight,
@@ -77,7 +77,7 @@ impl Difference {
         let new_salt = before.is_none_or(|before| before.salt != after.salt);
         let from = before.map(|before| before.slots.weights());
         let (moved, minimum) = match (before, &from) {
-            (Some(before), Some(from)) => (moved(before.slots, after.slots, new_salt), minimum(from, &to)),
+            (Some(before), Some(from)) => (moved(before.slots, after.slots, new_salt), least_moved(from, &to)),
             _ => (0.0, 0.0),
         };
         Self { service: service.clone(), from, to, moved, minimum, new_salt, endpoints: Vec::new() }
@@ -86,15 +86,18 @@ impl Difference {
     /// All versions that have a share before or after, in natural order, with both shares.
     #[must_use]
     pub fn weights(&self) -> Vec<WeightDifference<'_>> {
-        let from = self.from.iter().flat_map(Weights::iter);
-        let mut names: Vec<_> = from.chain(self.to.iter()).map(|(name, _)| name).collect();
-        names.sort_by(|a, b| crate::shared::name::natural_cmp(a, b));
-        names.dedup();
-        let of = |weights: Option<&Weights>, name: &Name| weights.map_or(Weight::ZERO, |weights| weights.of(name));
-        let share =
-            |version| WeightDifference { version, from: of(self.from.as_ref(), version), to: self.to.of(version) };
-        names.into_iter().map(share).collect()
+        weight_differences(self.from.as_ref(), Some(&self.to))
     }
+}
+
+/// All names that have a share before or after, in natural order, with both shares.
+pub(crate) fn weight_differences<'d>(from: Option<&'d Weights>, to: Option<&'d Weights>) -> Vec<WeightDifference<'d>> {
+    let both = [from, to].into_iter().flatten();
+    let mut names: Vec<_> = both.flat_map(Weights::iter).map(|(name, _)| name).collect();
+    names.sort_by(|a, b| crate::shared::name::natural_cmp(a, b));
+    names.dedup();
+    let of = |weights: Option<&Weights>, name: &Name| weights.map_or(Weight::ZERO, |weights| weights.of(name));
+    names.into_iter().map(|name| WeightDifference { version: name, from: of(from, name), to: of(to, name) }).collect()
 }
 
 /// Share of the users that get another version. Under one salt that is a count of slots. Under two, the draws are
@@ -111,8 +114,8 @@ fn moved(old: &Slots, new: &Slots, new_salt: bool) -> f64 {
     share
 }
 
-/// Half the sum of the changes of the weights.
-fn minimum(from: &Weights, to: &Weights) -> f64 {
+/// The least share of users that a change of weights moves: half the sum of its changes.
+pub(crate) fn least_moved(from: &Weights, to: &Weights) -> f64 {
     let grown = to.iter().map(|(name, weight)| weight.slots().saturating_sub(from.of(name).slots()));
     f64::from(grown.sum::<u32>()) / f64::from(SLOTS)
 }

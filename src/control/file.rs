@@ -1,24 +1,114 @@
-//! The traffic that a config file asks for, at the start and at each reload.
+//! The traffic, the flags and the experiments that a config file asks for, at the start and at each reload.
 //!
 //! The file is intent: what it says about weights counts when it *changes there*. So the split that the file asked for
 //! is remembered per service, and as long as the file still says the same, a shift made at run time stays, over reloads
-//! and restarts. The obvious way, the file always wins, would undo a release whenever an operator adds a rule.
+//! and restarts. The obvious way, the file always wins, would undo a release whenever an operator adds a rule. It is
+//! the same with flags: rule by rule, and whether they are enabled. Experiments are started and stopped by hand only;
+//! but one that the file does not have any more, or that compares something else in it, has ended.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::experiment::definition::{ExperimentSpec, MetricSpec};
+use crate::table::experiment_run::ExperimentRun;
+use crate::table::flag_state::FlagState;
 use crate::table::spec::VersionSpec;
+use crate::table::spec::experiment::ExperimentSubject;
+use crate::table::spec::flag::{FlagSource, FlagSpec, FlagSpecs};
 use crate::table::{EndpointAddress, Name, ServiceSpec, Traffic, Weight, Weights};
 
-use super::planned::{Action, Planned, State, versions};
+use super::experiment_change;
+use super::experiment_difference::{ExperimentDifference, RunEnd};
+use super::experiment_states::{PlannedExperiments, is_of};
+use super::planned::{Action, Planned, PlannedFlags, State, versions};
 
-/// Works out what the services of a file come to. There are no problems left that a file could have.
+/// What the config file defines that is put in force at once.
+#[derive(Clone, Debug, Default)]
+pub struct FileSpecs {
+    /// The services, in their order.
+    pub services: Vec<Arc<ServiceSpec>>,
+    /// The flags.
+    pub flags: Arc<FlagSpecs>,
+    /// The experiments.
+    pub experiments: Arc<[Arc<ExperimentSpec>]>,
+    /// The metrics that a plan of a release may name as guardrails.
+    pub guardrails: Arc<[Arc<MetricSpec>]>,
+}
+
+impl FileSpecs {
+    /// What is in force.
+    #[must_use]
+    pub fn in_force(state: &State) -> Self {
+        Self {
+            services: state.specs.values().map(Arc::clone).collect(),
+            flags: Arc::clone(&state.flags.specs),
+            experiments: Arc::clone(&state.experiments.specs),
+            guardrails: Arc::clone(&state.experiments.guardrails),
+        }
+    }
+}
+
+/// Services without flags and experiments.
+impl From<Vec<Arc<ServiceSpec>>> for FileSpecs {
+    fn from(services: Vec<Arc<ServiceSpec>>) -> Self {
+        Self { services, ..Self::default() }
+    }
+}
+
+/// Works out what a file comes to. There are no problems left that a file could have.
 #[must_use]
-pub(crate) fn plan(state: &State, specs: &[Arc<ServiceSpec>]) -> Planned {
-    let next = specs.iter().map(|spec| (spec.name.clone(), traffic(state, spec)));
-    let news = specs.iter().filter(|spec| state.intent.get(&spec.name) != Some(&spec.split));
+pub(crate) fn plan(state: &State, specs: &FileSpecs) -> Planned {
+    let FileSpecs { services, flags, experiments: _, guardrails: _ } = specs;
+    let next = services.iter().map(|spec| (spec.name.clone(), traffic(state, spec)));
+    let news = services.iter().filter(|spec| state.intent.get(&spec.name) != Some(&spec.split));
     let intent: BTreeMap<_, _> = news.map(|spec| (spec.name.clone(), spec.split.clone())).collect();
-    Planned { intent, ..state.planned(Action::File, next) }
+    let planned = Planned { intent, flags: plan_flags(state, flags), ..state.planned(Action::File, next) };
+    Planned { experiments: plan_experiments(state, specs, &planned), ..planned }
+}
+
+/// Ends the runs of what the file does not compare any more.
+fn plan_experiments(state: &State, file: &FileSpecs, planned: &Planned) -> PlannedExperiments {
+    let running = state.experiments.runs.iter().filter(|(_, run)| run.running);
+    let ended = running.filter_map(|(name, run)| {
+        let end = match file.experiments.iter().find(|spec| spec.name() == name) {
+            Some(spec) if is_of(run, spec) && has_arms(&file.flags, spec) => return None,
+            Some(_) => RunEnd::Redefined,
+            None => RunEnd::Removed,
+        };
+        Some(match state.experiments.spec(name) {
+            Some(spec) => experiment_change::difference(state, spec, run.ended(), Some(end), planned),
+            None => ended_unknown(name, run, end),
+        })
+    });
+    PlannedExperiments::of(ended)
+}
+
+/// Whether the subject can be given arms: a flag that follows something has come to be decided elsewhere.
+fn has_arms(flags: &FlagSpecs, spec: &ExperimentSpec) -> bool {
+    let ExperimentSubject::Flag(name) = &spec.assignment.subject else { return true };
+    let flag = flags.flags.iter().find(|flag| flag.name == *name);
+    flag.is_some_and(|flag| matches!(flag.source, FlagSource::Rules { .. }))
+}
+
+/// The end of a run of which the file in force says nothing either: after a restart there is none yet.
+fn ended_unknown(experiment: &Name, run: &ExperimentRun, end: RunEnd) -> ExperimentDifference {
+    let (before, after) = (Some(run.clone()), run.ended());
+    ExperimentDifference { experiment: experiment.clone(), before, after, moved: None, end: Some(end) }
+}
+
+fn plan_flags(state: &State, specs: &FlagSpecs) -> PlannedFlags {
+    let next = specs.flags.iter().map(|spec| (&**spec, flag_state(state, spec)));
+    let said = specs.flags.iter().map(|spec| (spec.name.clone(), FlagState::first(spec)));
+    let news = said.filter(|(name, said)| state.flags.intent.get(name) != Some(said));
+    PlannedFlags { intent: news.collect(), ..state.planned_flags(next) }
+}
+
+/// The state of a flag under the file.
+fn flag_state(state: &State, spec: &FlagSpec) -> FlagState {
+    match (state.flags.states.get(&spec.name), state.flags.intent.get(&spec.name)) {
+        (Some(old), Some(intent)) => old.under_file(intent, spec),
+        (Some(_) | None, Some(_) | None) => FlagState::first(spec),
+    }
 }
 
 /// The traffic of a service under the file.

@@ -5,10 +5,14 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::table::{CompileError, ResolveError, ServiceSpec};
+use crate::table::{CompileError, ResolveError};
 
 use super::change::Change;
 use super::difference::Difference;
+use super::experiment_difference::ExperimentDifference;
+use super::file::FileSpecs;
+use super::flag_difference::FlagDifference;
+use super::planned::PlanError;
 use super::store::{Revision, StoreError};
 use super::unusable::Unusable;
 use crate::problem::Problem;
@@ -81,10 +85,14 @@ pub struct Applied {
     pub revision: u64,
     /// Whether the call made it; a change that changes nothing makes no revision.
     pub changed: bool,
-    /// The revision whose split was restored.
+    /// The revision that was restored.
     pub restores: Option<u64>,
     /// What changed, per service.
     pub difference: Vec<Difference>,
+    /// What changed, per flag.
+    pub flags: Vec<FlagDifference>,
+    /// What changed, per experiment.
+    pub experiments: Vec<ExperimentDifference>,
 }
 
 /// Why a change was refused. Nothing changed.
@@ -116,6 +124,15 @@ pub enum ApplyError {
     /// The writer has ended.
     #[error(transparent)]
     Gone(#[from] WriterGone),
+}
+
+impl From<PlanError<StoreError>> for ApplyError {
+    fn from(error: PlanError<StoreError>) -> Self {
+        match error {
+            PlanError::Problems(problems) => Self::Problems(problems),
+            PlanError::History(error) => Self::Store(error),
+        }
+    }
 }
 
 /// The store is handed over to a process that takes over: changes have to wait for it.
@@ -166,12 +183,12 @@ impl Handle {
         self.ask(|answer| WriterCall::Apply(request, answer)).await?
     }
 
-    /// Applies the services of the config file.
+    /// Applies what the config file defines.
     ///
     /// # Errors
-    /// [`ApplyError`] when they could not be put in force.
-    pub async fn reload(&self, services: Vec<Arc<ServiceSpec>>, reason: Option<String>) -> Result<Applied, ApplyError> {
-        let change = Change::File(services);
+    /// [`ApplyError`] when it could not be put in force.
+    pub async fn reload(&self, specs: impl Into<FileSpecs>, reason: Option<String>) -> Result<Applied, ApplyError> {
+        let change = Change::File(specs.into());
         let author = FILE_AUTHOR.to_owned();
         let onto_dead = OntoDead::Ignore;
         self.apply(ChangeRequest { change, dry_run: false, if_match: None, onto_dead, author, reason }).await

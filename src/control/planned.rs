@@ -4,9 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::problem::{Problem, ProblemKind};
+use crate::table::experiment_run::ExperimentRun;
+use crate::table::flag_state::FlagState;
+use crate::table::spec::flag::{FlagSpec, FlagSpecs};
 use crate::table::{Addresses, Name, ServiceSpec, Slots, Traffic, Weights};
 
 use super::difference::Difference;
+use super::experiment_states::{ExperimentStates, PlannedExperiments};
+use super::flag_difference::{FlagDifference, off_default};
 
 /// The traffic of all services at one revision.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +26,21 @@ pub struct State {
     pub addresses: Arc<Addresses>,
     /// The split that the file asked for when it was last applied, also of services that left.
     pub intent: BTreeMap<Name, Weights>,
+    /// The flags.
+    pub flags: FlagStates,
+    /// The experiments.
+    pub experiments: ExperimentStates,
+}
+
+/// The flags of all kinds at one revision.
+#[derive(Clone, Debug, Default)]
+pub struct FlagStates {
+    /// The flags of the config in force.
+    pub specs: Arc<FlagSpecs>,
+    /// The state of every flag that ever was: one that left the config resumes here when it comes back.
+    pub states: BTreeMap<Name, Arc<FlagState>>,
+    /// The state that the file asked for when it was last applied, also of flags that left.
+    pub intent: BTreeMap<Name, FlagState>,
 }
 
 /// What a revision did, in one word.
@@ -40,12 +60,31 @@ pub enum Action {
     File,
     /// A rollout moved on, or back.
     Rollout,
+    /// A flag was enabled or disabled, or serves others.
+    Flag,
+    /// A run of an experiment began, or takes more users in.
+    Start,
+    /// A run of an experiment ended.
+    Stop,
+    /// All users get what one arm of an experiment has.
+    Ship,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Shift, Self::Flip, Self::Rollback, Self::Drain, Self::Ready, Self::File, Self::Rollout];
+    pub const ALL: [Self; 11] = [
+        Self::Shift,
+        Self::Flip,
+        Self::Rollback,
+        Self::Drain,
+        Self::Ready,
+        Self::File,
+        Self::Rollout,
+        Self::Flag,
+        Self::Start,
+        Self::Stop,
+        Self::Ship,
+    ];
 
     /// The word, as it is stored and shown.
     #[must_use]
@@ -58,6 +97,10 @@ impl Action {
             Self::Ready => "ready",
             Self::File => "file",
             Self::Rollout => "rollout",
+            Self::Flag => "flag",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Ship => "ship",
         }
     }
 }
@@ -67,7 +110,7 @@ impl Action {
 pub struct Planned {
     /// In one word.
     pub action: Action,
-    /// The revision whose split is restored.
+    /// The revision that is restored.
     pub restores: Option<u64>,
     /// The next traffic of the services whose traffic changes.
     pub next: BTreeMap<Name, Arc<Traffic>>,
@@ -75,9 +118,24 @@ pub struct Planned {
     pub intent: BTreeMap<Name, Weights>,
     /// The same as `next`, for people.
     pub difference: Vec<Difference>,
+    /// What becomes of flags.
+    pub flags: PlannedFlags,
+    /// What becomes of experiments.
+    pub experiments: PlannedExperiments,
 }
 
-/// What was a service's split, and when.
+/// What a change comes to for flags.
+#[derive(Clone, Debug, Default)]
+pub struct PlannedFlags {
+    /// The next state of the flags whose state changes.
+    pub next: BTreeMap<Name, Arc<FlagState>>,
+    /// The file's states to remember.
+    pub intent: BTreeMap<Name, FlagState>,
+    /// The same as `next`, for people.
+    pub difference: Vec<FlagDifference>,
+}
+
+/// What was a service's split, a flag's state or an experiment's run, and when.
 pub trait History {
     /// What can go wrong while it is read.
     type Error;
@@ -93,9 +151,33 @@ pub trait History {
     /// # Errors
     /// When the history cannot be read.
     fn split_at(&self, service: &Name, revision: u64) -> Result<Option<(Arc<str>, Slots)>, Self::Error>;
+
+    /// The revisions that changed the state of `flag`, ascending.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    fn flag_entries(&self, flag: &Name) -> Result<Vec<Entry>, Self::Error>;
+
+    /// The state of `flag` at `revision`, none when it was not there yet.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    fn flag_at(&self, flag: &Name, revision: u64) -> Result<Option<FlagState>, Self::Error>;
+
+    /// The revisions that changed the run of `experiment`, ascending.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    fn experiment_entries(&self, experiment: &Name) -> Result<Vec<Entry>, Self::Error>;
+
+    /// The run of `experiment` at `revision`, none when it had never run then.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    fn experiment_at(&self, experiment: &Name, revision: u64) -> Result<Option<ExperimentRun>, Self::Error>;
 }
 
-/// A revision that changed the split of a service.
+/// A revision that changed the split of a service, the state of a flag, or the run of an experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Its number.
@@ -129,6 +211,16 @@ impl State {
         both.ok_or_else(|| Problem::no_service(place, name, self.specs.keys().map(Name::as_str)))
     }
 
+    /// The flag with its state, or the problem that there is none.
+    ///
+    /// # Errors
+    /// A [`Problem`] that lists the flags there are.
+    pub fn flag(&self, place: &str, name: &Name) -> Result<(&Arc<FlagSpec>, &Arc<FlagState>), Problem> {
+        let both = self.flags.specs.named(name).zip(self.flags.states.get(name));
+        let known = || self.flags.specs.flags.iter().map(|spec| spec.name.as_str());
+        both.ok_or_else(|| Problem::no_flag(place, name, known()))
+    }
+
     /// The salt of a release of `spec` that begins with the revision being made.
     pub(crate) fn new_salt(&self, spec: &ServiceSpec) -> Arc<str> {
         spec.salt.clone().unwrap_or_else(|| format!("{}-{}", spec.name, self.revision + 1).into())
@@ -142,7 +234,26 @@ impl State {
             Difference::of(name, self.traffic.get(name).map(|traffic| &**traffic), traffic)
         };
         let difference = next.iter().map(of).collect();
-        Planned { action, restores: None, next, intent: BTreeMap::new(), difference }
+        let (flags, experiments) = (PlannedFlags::default(), PlannedExperiments::default());
+        Planned { action, restores: None, next, intent: BTreeMap::new(), difference, flags, experiments }
+    }
+
+    /// The plan that gives flags the states `next`; those that have it already are left out.
+    pub(crate) fn planned_flags<'s>(&self, next: impl IntoIterator<Item = (&'s FlagSpec, FlagState)>) -> PlannedFlags {
+        let mut planned = PlannedFlags::default();
+        for (spec, state) in next {
+            let (name, before) = (&spec.name, self.flags.states.get(&spec.name));
+            if before.is_none_or(|before| **before != state) {
+                let default = spec.default_variant().and_then(|index| spec.variants.get(usize::from(index)));
+                let default = default.map(|variant| &variant.name);
+                let mut difference = FlagDifference::of(name, default, before.map(|before| &**before), &state);
+                let split = |service: &Name| Some(self.traffic.get(service)?.slots.weights());
+                difference.followers = difference.is_switched().then(|| off_default(spec, split)).flatten();
+                planned.difference.push(difference);
+                planned.next.insert(name.clone(), Arc::new(state));
+            }
+        }
+        planned
     }
 
     /// Whether `traffic` has another split than the service has now.
@@ -152,17 +263,33 @@ impl State {
     }
 }
 
+impl FlagStates {
+    /// Takes in what was planned.
+    pub fn enter(&mut self, planned: &PlannedFlags) {
+        self.states.extend(planned.next.iter().map(|(name, next)| (name.clone(), Arc::clone(next))));
+        self.intent.extend(planned.intent.iter().map(|(name, said)| (name.clone(), said.clone())));
+    }
+}
+
 impl Planned {
-    /// Whether the plan is worth a revision: it changes the split of a service, or an operator drained an endpoint. A
-    /// file that only drops what it no longer has is not.
+    /// Whether the plan is worth a revision: it changes the split of a service, the state of a flag or the run of an
+    /// experiment, or an operator drained an endpoint. A file that only drops endpoints that it no longer has is not.
     #[must_use]
     pub fn is_revision(&self, state: &State) -> bool {
-        match self.action {
+        let moves = match self.action {
             Action::File => self.next.iter().any(|(name, traffic)| state.splits_anew(name, traffic)),
-            Action::Shift | Action::Flip | Action::Rollback | Action::Drain | Action::Ready | Action::Rollout => {
-                !self.next.is_empty()
-            }
-        }
+            Action::Shift
+            | Action::Flip
+            | Action::Rollback
+            | Action::Drain
+            | Action::Ready
+            | Action::Rollout
+            | Action::Flag
+            | Action::Start
+            | Action::Stop
+            | Action::Ship => !self.next.is_empty(),
+        };
+        moves || !self.flags.next.is_empty() || !self.experiments.next.is_empty()
     }
 }
 

@@ -12,9 +12,11 @@
 
 use crate::shared::endpoint_health::HealthStatus;
 use crate::table::spec::VersionSpec;
+use crate::table::spec::experiment::{AssignmentSpec, ExperimentSubject};
 use crate::table::{Endpoint, EndpointAddress, HostPort, Name, Service, Table, Version, Weight};
 
 use super::change::Change;
+use super::experiment_change::ExperimentChange;
 use crate::problem::{Mismatch, Problem, ProblemKind};
 
 /// A version that would get requests, and is known to have no endpoint to answer them.
@@ -86,13 +88,25 @@ pub(crate) fn of_change<'n>(
     // one more.
     let counts: fn(&Shift) -> bool = match change {
         Change::Endpoint { .. } => |shift| !shift.dead_before,
-        Change::Splits(_) | Change::Flip { .. } | Change::Rollback { .. } | Change::Rollout(_) => {
-            |shift| shift.after > shift.before
-        }
-        Change::File(_) => return Vec::new(),
+        Change::Splits(_)
+        | Change::Flip { .. }
+        | Change::Rollback { .. }
+        | Change::Rollout(_)
+        | Change::Experiment(ExperimentChange::Ship { .. }) => |shift| shift.after > shift.before,
+        // The arms of a start are asked by themselves ([`of_arms`]).
+        Change::File(_) | Change::Flags(_) | Change::Experiment(_) => return Vec::new(),
     };
     let pairs = services.into_iter().filter_map(|name| Some((before.service_named(name)?, after.service_named(name)?)));
     pairs.flat_map(|(before, after)| grown(before, after, counts)).collect()
+}
+
+/// The arms of an experiment that should not get users, in the table that gives them some.
+#[must_use]
+pub(crate) fn of_arms(experiment: &AssignmentSpec, after: &Table) -> Vec<Unusable> {
+    let ExperimentSubject::Service(name) = &experiment.subject else { return Vec::new() };
+    let Some(service) = after.service_named(name) else { return Vec::new() };
+    let arms = [&experiment.arms.control, &experiment.arms.treatment];
+    arms.into_iter().filter_map(|arm| Unusable::of(service, arm, Weight::ZERO)).collect()
 }
 
 /// What a change does to a version that is dead after it.

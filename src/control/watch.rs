@@ -16,10 +16,13 @@ use tokio::time::Instant;
 
 use crate::table::ServiceSpec;
 
+use super::file::FileSpecs;
 use super::handle::{ApplyError, Handle};
 use super::publish::Published;
-use crate::config::ReleaseSettings;
-use crate::files::doubt::{DOUBT_CLOSED, DOUBT_OPEN, Doubt, DoubtVerdict, is_doubtful, lost};
+use crate::config::{ImportedText, ReleaseSettings};
+use crate::files::doubt::{
+    DOUBT_CLOSED, DOUBT_OPEN, Doubt, DoubtVerdict, is_doubtful, lost, lost_experiments, lost_flags,
+};
 use crate::files::identity;
 use crate::files::reload::{Look, Source, Taken};
 use crate::files::settle::GLANCE_INTERVAL;
@@ -36,16 +39,29 @@ const REFUSED_AGAIN: Duration = Duration::from_secs(5);
 /// What a good file holds.
 #[derive(Clone, Debug, Default)]
 pub struct FileContent {
-    /// The services, to be put in force.
-    pub services: Vec<Arc<ServiceSpec>>,
+    /// What it defines, to be put in force.
+    pub specs: FileSpecs,
     /// Keys that differ from what is running and take a restart, such as `listeners.public.address`.
     pub needs_restart: Vec<String>,
     /// How services are released.
     pub releases: Arc<ReleaseSettings>,
 }
 
+/// What was read: the config file, and the file that it imports flags from. They are one config, in force or refused
+/// together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigText {
+    /// The config file.
+    pub text: String,
+    /// The other one.
+    pub imported: Option<Arc<ImportedText>>,
+}
+
 /// Text to content, or everything that is wrong with it, a line each.
-pub(crate) type ReadConfig = Arc<dyn Fn(&str) -> Result<FileContent, Vec<String>> + Send + Sync>;
+pub(crate) type ReadConfig = Arc<dyn Fn(&ConfigText) -> Result<FileContent, Vec<String>> + Send + Sync>;
+
+/// Reads the file that a config of this text imports flags from.
+pub(crate) type ReadImport = Arc<dyn Fn(&str) -> Option<Arc<ImportedText>> + Send + Sync>;
 
 /// Does what has to be done before services are put in force, such as resolving their names.
 pub(crate) type Prepare = Arc<dyn Fn(Vec<Arc<ServiceSpec>>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
@@ -54,6 +70,8 @@ pub(crate) type Prepare = Arc<dyn Fn(Vec<Arc<ServiceSpec>>) -> Pin<Box<dyn Futur
 pub struct ConfigSourceDeps {
     /// Reads the text.
     pub read: ReadConfig,
+    /// Reads the file beside it.
+    pub read_import: ReadImport,
     /// What comes before the services are put in force.
     pub prepare: Prepare,
     /// The writer.
@@ -98,11 +116,13 @@ impl ConfigFacts {
 pub struct ConfigSource {
     path: PathBuf,
     /// What is in force.
-    text: String,
+    text: ConfigText,
+    /// The file that flags are imported from, by what was last read.
+    import: Option<PathBuf>,
     /// What of it takes a restart.
     needs_restart: Vec<String>,
     /// What was last refused, or could not be put in force.
-    refused: Option<String>,
+    refused: Option<ConfigText>,
     deps: ConfigSourceDeps,
     doubt: Doubt,
     /// An operator waits to hear of a text that is doubted.
@@ -124,30 +144,37 @@ enum NotInForce {
 }
 
 impl Source for ConfigSource {
-    type Found = io::Result<String>;
+    type Found = io::Result<ConfigText>;
 
     const NAME: &'static str = "the config file";
 
     fn files(&self) -> Vec<PathBuf> {
-        vec![self.path.clone()]
+        [&self.path].into_iter().chain(&self.import).cloned().collect()
     }
 
     fn glance_interval(&self, _blind: bool) -> Duration {
         GLANCE_INTERVAL
     }
 
-    fn reader(&self) -> impl FnOnce() -> io::Result<String> + Send + 'static {
-        let path = self.path.clone();
-        move || identity::read(&path)
+    fn reader(&self) -> impl FnOnce() -> io::Result<ConfigText> + Send + 'static {
+        let (path, read_import) = (self.path.clone(), Arc::clone(&self.deps.read_import));
+        move || {
+            let text = identity::read(&path)?;
+            let imported = read_import(&text);
+            Ok(ConfigText { text, imported })
+        }
     }
 
-    async fn take(&mut self, text: io::Result<String>, look: Look) -> Taken {
+    async fn take(&mut self, text: io::Result<ConfigText>, look: Look) -> Taken {
         if look.torn {
             return Taken { believed: false, again_at: None };
         }
         let asked = look.asked | std::mem::take(&mut self.asked);
         match text {
-            Ok(text) => self.take_text(text, look.closed, asked).await,
+            Ok(text) => {
+                self.import = text.imported.as_ref().map(|imported| imported.path.clone());
+                self.take_text(text, look.closed, asked).await
+            }
             Err(error) => {
                 // For a moment a folder that is made anew has no file.
                 if let Some(at) = self.doubted_until("", &[], true) {
@@ -165,12 +192,22 @@ impl Source for ConfigSource {
 impl ConfigSource {
     /// The file at `path`, whose `text` is in force.
     #[must_use]
-    pub fn new(path: PathBuf, text: String, deps: ConfigSourceDeps) -> Self {
-        Self { path, text, needs_restart: Vec::new(), refused: None, deps, doubt: Doubt::default(), asked: false }
+    pub fn new(path: PathBuf, text: ConfigText, deps: ConfigSourceDeps) -> Self {
+        let import = text.imported.as_ref().map(|imported| imported.path.clone());
+        Self {
+            path,
+            text,
+            import,
+            needs_restart: Vec::new(),
+            refused: None,
+            deps,
+            doubt: Doubt::default(),
+            asked: false,
+        }
     }
 
     /// What is to be done about a text of the file: nothing, if it is what is in force.
-    async fn take_text(&mut self, text: String, closed: bool, asked: bool) -> Taken {
+    async fn take_text(&mut self, text: ConfigText, closed: bool, asked: bool) -> Taken {
         if text == self.text {
             if self.doubt.is_open() {
                 tracing::info!(path = %self.path.display(), "the config file is whole again, nothing changed");
@@ -196,7 +233,7 @@ impl ConfigSource {
             return Taken::doubted_until(Instant::now() + REFUSED_AGAIN);
         };
         let lost = content.as_ref().map(|content| self.lost(content)).unwrap_or_default();
-        if let Some(at) = self.doubted_until(&text, &lost, closed) {
+        if let Some(at) = self.doubted_until(&text.text, &lost, closed) {
             // The operator who asked hears of it when it is believed.
             self.asked |= asked;
             return Taken::doubted_until(at);
@@ -223,18 +260,24 @@ impl ConfigSource {
 
     /// What is in force and not in `content`.
     fn lost(&self, content: &FileContent) -> Vec<String> {
-        let in_force: Vec<_> = self.deps.published.load().services().map(|service| Arc::clone(&service.spec)).collect();
-        lost(&in_force, &content.services)
+        let table = self.deps.published.load();
+        let in_force: Vec<_> = table.services().map(|service| Arc::clone(&service.spec)).collect();
+        let flags = table.flags().flags.iter().map(|flag| &*flag.spec);
+        let mut lost = lost(&in_force, &content.specs.services);
+        lost.extend(lost_flags(flags, &content.specs.flags));
+        let running = table.experiments().running().iter().map(|experiment| &experiment.spec.name);
+        lost.extend(lost_experiments(running, content.specs.experiments.iter().map(|spec| spec.name())));
+        lost
     }
 
     /// When a text has to be read once more before it is believed; none, when it is believed.
     fn doubted_until(&mut self, text: &str, lost: &[String], closed: bool) -> Option<Instant> {
-        let doubtful = is_doubtful(&self.text, text, lost, !closed);
+        let doubtful = is_doubtful(&self.text.text, text, lost, !closed);
         let wait = if closed { DOUBT_CLOSED } else { DOUBT_OPEN };
         let was_open = self.doubt.is_open();
         let DoubtVerdict::LookAgain(at) = self.doubt.judge(Instant::now(), text, doubtful, wait) else { return None };
         if !was_open {
-            let (path, bytes, before) = (self.path.display(), text.len(), self.text.len());
+            let (path, bytes, before) = (self.path.display(), text.len(), self.text.text.len());
             let what =
                 if lost.is_empty() { "is the beginning of what is in force" } else { "has lost what is in force" };
             let lost = (!lost.is_empty()).then(|| tracing::field::debug(few(lost.iter().map(String::as_str))));
@@ -263,9 +306,9 @@ impl ConfigSource {
     }
 
     async fn apply(&mut self, content: Result<FileContent, Vec<String>>) -> Result<Vec<String>, NotInForce> {
-        let FileContent { services, needs_restart, releases } = content.map_err(NotInForce::Refused)?;
-        (self.deps.prepare)(services.clone()).await;
-        let applied = self.deps.handle.reload(services, None).await.map_err(|error| match &error {
+        let FileContent { specs, needs_restart, releases } = content.map_err(NotInForce::Refused)?;
+        (self.deps.prepare)(specs.services.clone()).await;
+        let applied = self.deps.handle.reload(specs, None).await.map_err(|error| match &error {
             ApplyError::Problems(problems) => NotInForce::Refused(problems.iter().map(ToString::to_string).collect()),
             ApplyError::Upgrading(_) => NotInForce::Upgrading(vec![chain(&error)]),
             ApplyError::Unusable(_)

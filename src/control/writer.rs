@@ -4,6 +4,8 @@
 //! pointer, so that no request is ever routed by a revision that a power cut could take back; the answer comes last, so
 //! that a caller that has it can rely on both. A plain thread, because a disk flush blocks, and requests must not wait.
 
+mod compile;
+mod released;
 mod thread;
 
 use std::net::IpAddr;
@@ -12,14 +14,17 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::ledger::running_trials::RunningTrials;
 use crate::stats::Registry;
-use crate::table::{CompileError, Name, ResolveError, ServiceSpec, Table, Traffic};
+use crate::table::{Name, ResolveError, Table, Traffic};
 
 use super::change::{Change, plan};
+use super::experiment_states::ExperimentStates;
+use super::file::FileSpecs;
 use super::handle::{Applied, ApplyError, ChangeRequest, FILE_AUTHOR, OntoDead, ReadError, Upgrading, WriterFacts};
-use super::planned::{PlanError, Planned, State};
+use super::planned::{FlagStates, Planned, State};
 use super::publish::{Published, Publisher};
-use super::store::{Header, KnownState, Loaded, Record, Store, StoreError};
+use super::store::{FlagRecord, Header, KnownState, Loaded, Record, Store, StoreError};
 use super::table_reclaimer::TableReclaimer;
 use super::unusable;
 use crate::problem::chain;
@@ -35,6 +40,10 @@ pub struct Writer {
     registry: Arc<Registry>,
     /// Why nothing can be written to the store, as far as is known.
     store_problem: watch::Sender<Option<String>>,
+    /// The experiments in force, told before the table that they are in.
+    experiments: watch::Sender<Arc<ExperimentStates>>,
+    /// The same, for what counts their users.
+    trials: RunningTrials,
     /// Whether that is because its files are not where they were.
     misplaced: bool,
     /// What was last done to its files, and when.
@@ -85,35 +94,34 @@ struct NewRevision {
 }
 
 impl Writer {
-    /// Restores the state from `store` and puts the services of the file in force.
+    /// Restores the state from `store` and puts what the file defines in force.
     ///
     /// # Errors
     /// [`WriterStartError`] when the state cannot be read or written.
-    pub fn new(
-        store: Store,
-        registry: Arc<Registry>,
-        services: Vec<Arc<ServiceSpec>>,
-    ) -> Result<Self, WriterStartError> {
+    pub fn new(store: Store, registry: Arc<Registry>, specs: impl Into<FileSpecs>) -> Result<Self, WriterStartError> {
         let publisher = Publisher::new(Table::empty());
         let path = store.path().to_owned();
         let (slot, state) = (StoreSlot::HandedOver, State::default());
-        let store_problem = watch::Sender::default();
+        let (store_problem, experiments) = (watch::Sender::default(), watch::Sender::default());
+        let (trials, misplaced, store_note) = (RunningTrials::default(), false, None);
         let mut writer =
-            Self { slot, path, state, publisher, registry, store_problem, misplaced: false, store_note: None };
-        writer.restore(store, services)?;
+            Self { slot, path, state, publisher, registry, store_problem, experiments, trials, misplaced, store_note };
+        writer.restore(store, specs.into())?;
         Ok(writer)
     }
 
-    /// Goes on from what is in `store`, under the services of the file.
-    fn restore(&mut self, store: Store, services: Vec<Arc<ServiceSpec>>) -> Result<(), ApplyError> {
-        let Loaded { revision, traffic, intent } = store.load()?;
+    /// Goes on from what is in `store`, under what the file defines.
+    fn restore(&mut self, store: Store, specs: FileSpecs) -> Result<(), ApplyError> {
+        let Loaded { revision, traffic, intent, flags, flag_intent, experiments } = store.load()?;
         // What names stand for was found out since the start, and is not in the store.
         let addresses = Arc::clone(&self.state.addresses);
-        self.state = State { revision, traffic, intent, addresses, ..State::default() };
+        let flags = FlagStates { states: flags, intent: flag_intent, ..FlagStates::default() };
+        let experiments = ExperimentStates { runs: experiments, ..ExperimentStates::default() };
+        self.state = State { revision, traffic, intent, flags, experiments, addresses, ..State::default() };
         self.store_problem.send_replace(store.problem().map(|problem| chain(&problem)));
         self.slot = StoreSlot::Owned(Box::new(store));
         self.apply(&ChangeRequest {
-            change: Change::File(services),
+            change: Change::File(specs),
             dry_run: false,
             if_match: None,
             onto_dead: OntoDead::Ignore,
@@ -129,7 +137,7 @@ impl Writer {
             return Ok(());
         }
         let before = self.state.clone();
-        let specs = before.specs.values().map(Arc::clone).collect();
+        let specs = FileSpecs::in_force(&before);
         self.slot = StoreSlot::Unavailable;
         let restored = self.open_returned().map_err(ApplyError::from).and_then(|store| self.restore(store, specs));
         if let Err(error) = &restored {
@@ -154,7 +162,8 @@ impl Writer {
     /// Sees that what is written next is on the files that the path of the store leads to.
     fn look_after_store(&mut self) -> Result<(), StoreError> {
         let StoreSlot::Owned(store) = &mut self.slot else { return Ok(()) };
-        let known = KnownState { revision: self.state.revision, traffic: &self.state.traffic };
+        let State { revision, traffic, flags, experiments, .. } = &self.state;
+        let known = KnownState { revision: *revision, traffic, flags: &flags.states, experiments: &experiments.runs };
         let secured = store.secure(&known);
         self.tell_note();
         match &secured {
@@ -203,6 +212,19 @@ impl Writer {
         self.publisher.reclaimer()
     }
 
+    /// The experiments in force: told before the table that they are in, so that no user is seen in a run that is not
+    /// known.
+    #[must_use]
+    pub fn experiments(&self) -> watch::Receiver<Arc<ExperimentStates>> {
+        self.experiments.subscribe()
+    }
+
+    /// What users are counted for: told before the table that they are seen by.
+    #[must_use]
+    pub(crate) fn running_trials(&self) -> RunningTrials {
+        self.trials.clone()
+    }
+
     /// Why nothing can be written to the store; none while it can, as far as is known.
     #[must_use]
     pub fn store_problem(&self) -> watch::Receiver<Option<String>> {
@@ -240,6 +262,7 @@ impl Writer {
             return Err(ApplyError::Outdated { wanted, found });
         }
         let planned = plan(&self.state, self.slot.open()?, &request.change)?;
+        self.refuse_released(&request.change)?;
         let changed = planned.is_revision(&self.state);
         let revision = if changed { found + 1 } else { found };
         let table = self.compile(revision, &request.change, &planned)?;
@@ -249,20 +272,20 @@ impl Writer {
             changed,
             restores: planned.restores,
             difference: planned.difference,
+            flags: planned.flags.difference,
+            experiments: planned.experiments.difference,
         };
         if request.dry_run {
             return Ok(applied(found, planned));
         }
         let new = changed.then_some(NewRevision { number: revision, forced });
         self.commit(request, &planned, new.as_ref())?.inspect_err(|error| refused(request, error))?;
+        self.enter(revision, &request.change, &planned);
         if let Some(table) = table {
             self.publisher.publish(table);
         }
-        self.enter(revision, &request.change, &planned);
         if changed {
-            let (action, author, reason) = (planned.action.word(), &request.author, request.reason.as_deref());
-            let (count, services) = (planned.next.len(), few(planned.next.keys().map(Name::as_str)));
-            tracing::info!(revision, action, author, reason, count, ?services, "the traffic has changed");
+            log(revision, request, &planned);
         }
         Ok(applied(revision, planned))
     }
@@ -275,31 +298,15 @@ impl Writer {
         after: Option<&Table>,
     ) -> Result<Option<String>, ApplyError> {
         let Some(after) = after.filter(|_| request.onto_dead != OntoDead::Ignore) else { return Ok(None) };
-        let dead = unusable::of_change(&request.change, &self.publisher.table(), after, planned.next.keys());
+        let dead = match self.started(&request.change) {
+            Some(spec) => unusable::of_arms(spec, after),
+            None => unusable::of_change(&request.change, &self.publisher.table(), after, planned.next.keys()),
+        };
         match request.onto_dead {
             OntoDead::Refuse if !dead.is_empty() => Err(ApplyError::Unusable(dead)),
             OntoDead::Refuse | OntoDead::Ignore => Ok(None),
             OntoDead::Insist => Ok(unusable::insisted(&dead)),
         }
-    }
-
-    /// The next table; none when the change changes nothing.
-    fn compile(&self, revision: u64, change: &Change, planned: &Planned) -> Result<Option<Table>, CompileError> {
-        if let Change::File(specs) = change {
-            let mut traffic = self.state.traffic.clone();
-            traffic.extend(planned.next.iter().map(|(name, next)| (name.clone(), Arc::clone(next))));
-            let table = Table::compile(revision, specs, &traffic, &self.registry)?;
-            return table.with_addresses(&self.state.addresses, &self.registry).map(Some);
-        }
-        if let Change::Rollout(change) = change {
-            let now = change.services.iter().filter_map(|name| Some((name, self.state.traffic.get(name)?)));
-            let next = now.map(|(name, traffic)| (name, planned.next.get(name).unwrap_or(traffic)));
-            return self.publisher.table().with_traffic(revision, next, &self.registry).map(Some);
-        }
-        if planned.next.is_empty() {
-            return Ok(None);
-        }
-        self.publisher.table().with_traffic(revision, &planned.next, &self.registry).map(Some)
     }
 
     fn commit(
@@ -330,12 +337,13 @@ impl Writer {
                 .collect(),
             intent: planned.intent.iter().collect(),
             difference: &planned.difference,
+            flags: FlagRecord::all(&planned.flags),
+            flag_intent: planned.flags.intent.iter().collect(),
+            experiments: &planned.experiments.difference,
             revision: header,
             rollout: request.change.rollout().map(|change| (change.id, &*change.state)),
         };
-        let empty = record.revision.is_none() && record.drained.is_empty() && record.intent.is_empty();
-        let empty = empty && record.rollout.is_none();
-        if empty {
+        if record.is_empty() {
             return Ok(Ok(()));
         }
         let committed = store.commit(&record);
@@ -351,10 +359,32 @@ impl Writer {
         state.revision = revision;
         state.traffic.extend(planned.next.iter().map(|(name, next)| (name.clone(), Arc::clone(next))));
         state.intent.extend(planned.intent.iter().map(|(name, split)| (name.clone(), split.clone())));
-        if let Change::File(specs) = change {
-            state.specs = specs.iter().map(|spec| (spec.name.clone(), Arc::clone(spec))).collect();
+        state.flags.enter(&planned.flags);
+        state.experiments.enter(&planned.experiments);
+        let defines = if let Change::File(FileSpecs { services, flags, experiments, guardrails }) = change {
+            state.specs = services.iter().map(|spec| (spec.name.clone(), Arc::clone(spec))).collect();
+            state.flags.specs = Arc::clone(flags);
+            state.experiments.specs = Arc::clone(experiments);
+            state.experiments.guardrails = Arc::clone(guardrails);
+            true
+        } else {
+            false
+        };
+        if defines || !planned.experiments.next.is_empty() {
+            self.trials.set_experiments(state.experiments.trials());
+            self.experiments.send_replace(Arc::new(state.experiments.clone()));
         }
     }
+}
+
+fn log(revision: u64, request: &ChangeRequest, planned: &Planned) {
+    let (action, author, reason) = (planned.action.word(), &request.author, request.reason.as_deref());
+    let (count, services) = (planned.next.len(), few(planned.next.keys().map(Name::as_str)));
+    let (flags, experiments) = (&planned.flags.next, &planned.experiments.next);
+    let flags = (!flags.is_empty()).then(|| tracing::field::debug(few(flags.keys().map(Name::as_str))));
+    let experiments =
+        (!experiments.is_empty()).then(|| tracing::field::debug(few(experiments.keys().map(Name::as_str))));
+    tracing::info!(revision, action, author, reason, count, ?services, flags, experiments, "the traffic has changed");
 }
 
 /// Logs a change that could not be written. The file's is told where the file is read, once and not at every try.
@@ -362,14 +392,5 @@ fn refused(request: &ChangeRequest, error: &StoreError) {
     if !matches!(request.change, Change::File(_)) {
         let (author, reason) = (&request.author, request.reason.as_deref());
         tracing::warn!(author, reason, error = chain(error), "a change is refused, it cannot be written to the store");
-    }
-}
-
-impl From<PlanError<StoreError>> for ApplyError {
-    fn from(error: PlanError<StoreError>) -> Self {
-        match error {
-            PlanError::Problems(problems) => Self::Problems(problems),
-            PlanError::History(error) => Self::Store(error),
-        }
     }
 }

@@ -13,6 +13,7 @@
 //! What must stay true: nothing here, and nothing that uses it, reads a rendered text back. A found value that may be a
 //! secret is shortened by the check that finds it.
 
+pub(crate) mod strict_json;
 mod suggest;
 pub(crate) mod utf8;
 
@@ -103,8 +104,31 @@ impl Problem {
 
     /// A service that is not there.
     pub(crate) fn no_service<'a>(path: impl Into<String>, name: &str, known: impl Iterator<Item = &'a str>) -> Self {
-        let found = format!("unknown service {name:?}");
-        Mismatch::new(found, one_of(known), "name a service of the config").at(path, ProblemKind::Unknown)
+        let known: Vec<&str> = known.collect();
+        let remedy = meant(name, &known, "name a service of the config");
+        Mismatch::new(format!("unknown service {name:?}"), one_of(known.into_iter()), remedy)
+            .at(path, ProblemKind::Unknown)
+    }
+
+    /// A flag that is not there.
+    pub(crate) fn no_flag<'a>(path: impl Into<String>, name: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        let known: Vec<&str> = known.collect();
+        let remedy = meant(name, &known, "name a flag of the config");
+        Mismatch::new(format!("unknown flag {name:?}"), one_of(known.into_iter()), remedy)
+            .at(path, ProblemKind::Unknown)
+    }
+
+    /// An experiment that is not there.
+    pub(crate) fn no_experiment<'a>(
+        path: impl Into<String>,
+        name: &str,
+        known: impl Iterator<Item = &'a str> + Clone,
+    ) -> Self {
+        let remedy = match suggest(name, known.clone()) {
+            Some(meant) => format!("did you mean {meant:?}?"),
+            None => "name an experiment of the config".to_owned(),
+        };
+        Mismatch::new(format!("unknown experiment {name:?}"), one_of(known), remedy).at(path, ProblemKind::Unknown)
     }
 
     /// A version that the service does not have.
@@ -114,9 +138,16 @@ impl Problem {
         name: &str,
         known: impl Iterator<Item = &'a str>,
     ) -> Self {
-        let remedy = "name a version of the service, or add this one to the config";
-        Mismatch::new(format!("unknown version {name:?}"), one_of(known), remedy).at(path, kind)
+        let known: Vec<&str> = known.collect();
+        let remedy = meant(name, &known, "name a version of the service, or add this one to the config");
+        Mismatch::new(format!("unknown version {name:?}"), one_of(known.into_iter()), remedy).at(path, kind)
     }
+}
+
+/// What to do about a name that is not known: take the one that is meant, or else do something.
+fn meant(name: &str, known: &[&str], otherwise: &str) -> String {
+    suggest(name, known.iter().copied())
+        .map_or_else(|| otherwise.to_owned(), |meant| format!("did you mean {meant:?}?"))
 }
 
 /// `found 110, want 1 to 100 (lower it to 100)`

@@ -3,12 +3,21 @@
 /// The name in `known` that is a few slips of the finger away from `text`.
 ///
 /// Damerau-Levenshtein, because it counts a swap of two letters as one slip, which Levenshtein does not; at most a
-/// third of the word may differ. A number is no slip: who writes `v3` does not mean `v1`.
+/// third of the word may differ. A number is no slip: who writes `v3` does not mean `v1`. Small and capital letters are
+/// the same, or half of `On` would differ from `on`.
 pub(crate) fn suggest<'k>(text: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let slips_max = text.chars().count() / 3;
-    let distances = known.into_iter().map(|name| (strsim::damerau_levenshtein(text, name), name));
-    let near = distances.filter(|(slips, name)| *slips <= slips_max && !differ_in_digits(text, name));
+    let small = text.to_lowercase();
+    let slips = |name: &str| strsim::damerau_levenshtein(text, name).min(in_small_letters(&small, name));
+    // Of those that are as near, the one in the same letters.
+    let distances = known.into_iter().map(|name| ((slips(name), strsim::damerau_levenshtein(text, name)), name));
+    let near = distances.filter(|((slips, _), name)| *slips <= slips_max && !differ_in_digits(text, name));
     near.min().map(|(_, name)| name)
+}
+
+/// How many slips are left when capital letters are none.
+fn in_small_letters(small: &str, name: &str) -> usize {
+    strsim::damerau_levenshtein(small, &name.to_lowercase())
 }
 
 /// Whether nothing but digits makes the difference.
@@ -65,6 +74,15 @@ mod tests {
         assert_eq!(suggest("conect_timout", known), Some("connect_timeout"));
         assert_eq!(suggest("timeout", known), None);
         assert_eq!(suggest("", known), None);
+    }
+
+    #[test]
+    fn capital_letters_are_no_slips() {
+        assert_eq!(suggest("On", ["off", "on"]), Some("on"));
+        assert_eq!(suggest("OFF", ["off", "on"]), Some("off"));
+        assert_eq!(suggest("HSOTS", ["hosts"]), Some("hosts"));
+        assert_eq!(suggest("no", ["off", "on"]), None, "a word of its own");
+        assert_eq!(suggest("V3", ["v1", "v2"]), None, "another number");
     }
 
     #[test]

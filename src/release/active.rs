@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
-use super::evidence_collector::{CollectedEvidence, EvidenceCollector};
+use super::evidence_collector::{CollectedEvidence, ComparedArms, EvidenceCollector};
 use super::evidence_view::{EvidenceView, words};
+use super::guardrail_counting::GuardrailCounting;
 use super::metric_schedule::MetricSchedule;
+use super::points_stored::PointsStored;
+use super::released_rule::{MovedFlag, ReleasedRule, of_both};
 use super::saved::Saved;
 use super::verdict_history::{SavedVerdict, VERDICTS_MAX};
 use super::verdict_news::VerdictNews;
@@ -23,6 +26,7 @@ use crate::rollout::plan::{Plan, PlanProblem};
 use crate::rollout::release::{Hook, Release, Shape};
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::StageTask;
+use crate::shared::canary_stats::FlagTerms;
 use crate::stats::Registry;
 use crate::table::{Name, Service, Table, Weight, Weights};
 
@@ -32,12 +36,20 @@ pub(crate) struct ActiveRollout {
     pub(crate) saved: Saved,
     pub(crate) rollout: Rollout,
     pub(crate) release: Arc<Release>,
+    /// The services whose requests it is judged by.
     pub(crate) services: Vec<Name>,
+    /// The flags that are moved. In the services of theirs variants are compared; in all others versions are, and
+    /// splits are moved.
+    pub(crate) flags: Vec<MovedFlag>,
     pub(crate) from: Name,
     pub(crate) to: Name,
     collectors: Vec<EvidenceCollector>,
     /// What is to be told of its verdicts.
     pub(crate) news: VerdictNews,
+    /// What is counted of users, if it has guardrails.
+    pub(crate) counting: Option<GuardrailCounting>,
+    /// What is stored of what it found over time.
+    pub(crate) points_stored: PointsStored,
     /// When metrics servers are asked next.
     pub(crate) asked: MetricSchedule,
     doing: Option<RunningTask>,
@@ -68,23 +80,32 @@ impl Drop for RunningTask {
 
 /// What is rolled out.
 pub(crate) struct RolloutSubjects {
-    /// The services.
+    /// The services whose requests it is judged by.
     pub(crate) services: Vec<Name>,
+    /// The flags.
+    pub(crate) flags: Vec<MovedFlag>,
     /// The baseline.
     pub(crate) from: Name,
     /// The candidate.
     pub(crate) to: Name,
+    /// What is counted of their users, if there are guardrails.
+    pub(crate) counting: Option<GuardrailCounting>,
 }
 
-/// Whether users of these services stay on their version.
-pub(crate) fn assignment(services: &[&Service]) -> Assignment {
-    let sticky = services.iter().any(|service| !service.spec.sticky.is_empty());
+/// The flag whose variants are compared in a service, if they are.
+fn compared_flag<'f>(flags: &'f [MovedFlag], service: &Name) -> Option<&'f MovedFlag> {
+    flags.iter().find(|flag| flag.services.contains(service))
+}
+
+/// Whether users of these services stay on their version. A flag is drawn by users' keys only.
+pub(crate) fn assignment(services: &[&Service], is_flag: bool) -> Assignment {
+    let sticky = is_flag || services.iter().any(|service| !service.spec.sticky.is_empty());
     if sticky { Assignment::PerKey } else { Assignment::PerRequest }
 }
 
-/// The plan of a release of these services, whose baseline has this many endpoints.
-pub(crate) fn plan(release: &Release, services: &[&Service], endpoints: usize) -> Result<Plan, Vec<PlanProblem>> {
-    release.plan(u32::try_from(endpoints).unwrap_or(u32::MAX), assignment(services))
+/// The plan of a release under this assignment, whose baseline has this many endpoints.
+pub(crate) fn plan(release: &Release, assignment: Assignment, endpoints: usize) -> Result<Plan, Vec<PlanProblem>> {
+    release.plan(u32::try_from(endpoints).unwrap_or(u32::MAX), assignment)
 }
 
 impl ActiveRollout {
@@ -93,16 +114,26 @@ impl ActiveRollout {
         saved: Saved,
         mut rollout: Rollout,
         release: Arc<Release>,
-        RolloutSubjects { services, from, to }: RolloutSubjects,
+        RolloutSubjects { services, flags, from, to, counting }: RolloutSubjects,
         workers: usize,
     ) -> Self {
         let settings = *rollout.plan().judge();
         rollout.watch_metrics(&release.metrics, &saved.metric_baselines);
+        rollout.watch_guardrails(&release.guardrails);
+        let moved: Arc<[Box<str>]> = flags.iter().map(|flag| flag.released.flag.as_str().into()).collect();
         let collectors = services
             .iter()
-            .map(|_| {
-                let versions = PerVersion { candidate: &to, baseline: &from };
-                EvidenceCollector::new(versions, &settings, &release.except, workers)
+            .map(|service| {
+                let arms = match compared_flag(&flags, service) {
+                    None => ComparedArms::Versions(PerVersion { candidate: to.clone(), baseline: from.clone() }),
+                    Some(MovedFlag { released: ReleasedRule { flag, rule }, from, to, .. }) => {
+                        let variants = PerVersion { candidate: to.clone(), baseline: from.clone() };
+                        let flag = FlagTerms { flag: flag.as_str().into(), rule: rule.as_str().into() };
+                        ComparedArms::Variants { variants, flag }
+                    }
+                };
+                let trials = counting.as_ref().map(|counting| counting.trials(saved.id));
+                EvidenceCollector::new(arms, &moved, &settings, &release.except, workers).with_trials(trials)
             })
             .collect();
         Self {
@@ -110,10 +141,13 @@ impl ActiveRollout {
             rollout,
             release,
             services,
+            flags,
             from,
             to,
             collectors,
             news: VerdictNews::default(),
+            counting,
+            points_stored: PointsStored::all(Duration::ZERO),
             asked: MetricSchedule::default(),
             doing: None,
             failure: None,
@@ -150,11 +184,10 @@ impl ActiveRollout {
     pub(crate) fn observe(&mut self, now: Duration, clock_ms: u64, table: &Table) {
         self.collectors.iter().for_each(|collector| collector.canary.sweep(clock_ms));
         let judges = self.rollout.judges();
-        let read =
-            |((collector, name), judge): ((&mut EvidenceCollector, &Name), &Judge)| match table.service_named(name) {
-                Some(service) => collector.read(now, service, judge),
-                None => CollectedEvidence::default(),
-            };
+        let read = |((collector, name), judge): ((&mut EvidenceCollector, &Name), &Judge)| match table.index_of(name) {
+            Some(index) => collector.read(now, table.service(index), table.compared(index), judge),
+            None => CollectedEvidence::default(),
+        };
         let readings: Vec<CollectedEvidence> =
             self.collectors.iter_mut().zip(&self.services).zip(judges).map(read).collect();
         let evidence: Vec<Evidence<'_>> = readings.iter().map(CollectedEvidence::evidence).collect();
@@ -166,22 +199,39 @@ impl ActiveRollout {
         self.rollout.bake(now)
     }
 
+    /// The services whose splits are moved.
+    pub(crate) fn moved_services(&self) -> impl Iterator<Item = &Name> {
+        self.services.iter().filter(|service| compared_flag(&self.flags, service).is_none())
+    }
+
+    /// The flag whose variants are compared in a service, if they are.
+    pub(crate) fn compared_flag(&self, service: &Name) -> Option<&MovedFlag> {
+        compared_flag(&self.flags, service)
+    }
+
+    /// The names of the two that are compared in a service.
+    pub(crate) fn compared(&self, service: &Name) -> PerVersion<&Name> {
+        self.compared_flag(service).map_or(
+            PerVersion { candidate: &self.to, baseline: &self.from },
+            |MovedFlag { from, to, .. }| PerVersion { candidate: to, baseline: from },
+        )
+    }
+
     /// The splits of its services at a weight of the candidate.
     pub(crate) fn splits(&self, weight: Weight) -> BTreeMap<Name, Weights> {
-        let rest = Weight::from_slots(Weight::FULL.slots() - weight.slots()).unwrap_or_default();
-        let split = Weights::new([(self.to.clone(), weight), (self.from.clone(), rest)].into()).ok();
+        let split = of_both(&self.to, &self.from, weight);
         split
             .into_iter()
-            .flat_map(|split| self.services.iter().map(move |name| (name.clone(), split.clone())))
+            .flat_map(|split| self.moved_services().map(move |name| (name.clone(), split.clone())))
             .collect()
     }
 
-    /// Whether an operator has changed a split by hand, or taken a service out of the config.
+    /// Whether an operator has changed a split or a flag by hand, or taken a service or a flag out of the config.
     pub(crate) fn is_shifted(&self, table: &Table) -> bool {
-        let expected = self.splits(self.rollout.weight());
-        expected
-            .iter()
-            .any(|(name, split)| table.service_named(name).is_none_or(|service| !same(split, &service.weights())))
+        let weight = self.rollout.weight();
+        let is_other =
+            |(name, split): (&Name, &Weights)| table.service_named(name).is_none_or(|s| !same(split, &s.weights()));
+        self.flags.iter().any(|flag| flag.is_shifted(weight, table)) || self.splits(weight).iter().any(is_other)
     }
 
     /// Whether the split was taken by hand, and the rollout does not know yet.
@@ -189,20 +239,22 @@ impl ActiveRollout {
         self.is_shifted(table) && !matches!(self.rollout.phase(), Phase::Paused { why: Pause::Shifted, .. })
     }
 
-    /// What a move to a weight comes to. Services that are gone are left alone.
+    /// What a move to a weight comes to. Services and flags that are gone are left alone.
     pub(crate) fn change(&self, weight: Option<Weight>, task: Option<StageTask>, table: &Table) -> RolloutChange {
+        let flags = self.flags.iter().filter(|flag| flag.is_there(table));
+        let flags = flags.map(|flag| flag.to_weight(weight, self.rollout.weight())).collect();
         let there = |name: &Name| {
             let service = table.service_named(name);
             service.is_some_and(|service| [&self.from, &self.to].iter().all(|v| service.version_named(v).is_some()))
         };
-        let services: BTreeSet<Name> = self.services.iter().filter(|name| there(name)).cloned().collect();
+        let services: BTreeSet<Name> = self.moved_services().filter(|name| there(name)).cloned().collect();
         let mut splits = weight.map(|weight| self.splits(weight)).unwrap_or_default();
         splits.retain(|name, _| services.contains(name));
         let mut expects = self.splits(self.rollout.weight());
         expects.retain(|name, _| services.contains(name) && splits.contains_key(name));
         let mut endpoints = if self.saved.events.is_empty() { self.closed_at_the_start() } else { Vec::new() };
         endpoints.extend(task.into_iter().flat_map(|task| self.endpoint_moves(task)));
-        RolloutChange { id: self.saved.id, services, splits, expects, endpoints, ..RolloutChange::default() }
+        RolloutChange { id: self.saved.id, services, splits, expects, endpoints, flags, ..RolloutChange::default() }
     }
 
     /// What a task does to endpoints, in the revision that begins it.
@@ -242,13 +294,13 @@ impl ActiveRollout {
         if !self.asks_for_usable() {
             return Vec::new();
         }
-        let services = self.services.iter().filter_map(|name| table.service_named(name));
+        let services = self.moved_services().filter_map(|name| table.service_named(name));
         services.filter_map(|service| Unusable::of(service, &self.to, Weight::ZERO)).collect()
     }
 
-    /// Whether the candidate has to have an endpoint to answer before it gets more.
+    /// Whether the candidate has to have an endpoint to answer before it gets more. A variant has none of its own.
     pub(crate) fn asks_for_usable(&self) -> bool {
-        !matches!(self.release.shape, Shape::Rolling(_))
+        self.moved_services().next().is_some() && !matches!(self.release.shape, Shape::Rolling(_))
     }
 
     /// What is shown of it.

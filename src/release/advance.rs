@@ -7,7 +7,9 @@ use serde_json::json;
 
 use super::active::ActiveRollout;
 use super::controller::{KEPT, RolloutController, now_ms};
+use super::evidence_series::EvidencePoint;
 use super::evidence_view::EvidenceView;
+use super::points_stored::PointsStored;
 use super::provenance;
 use super::rollout_handle::OrderedBy;
 use super::saved::SavedEvent;
@@ -58,6 +60,9 @@ impl RolloutController {
             let event = event(run, made, now, by);
             let (before, word, cause) = (run.saved.weight(), event.word.clone(), event.text.clone());
             let (service, from, to) = (run.saved.title().to_owned(), run.from.clone(), run.to.clone());
+            if let Some(weight) = made.weight {
+                run.count_users(weight, &self.deps.guardrails);
+            }
             let applied = self.record(id, RolloutMove { next: &next, made, event, by }).await?;
             tracing::info!(
                 rollout = id,
@@ -93,6 +98,7 @@ impl RolloutController {
         id: u64,
         RolloutMove { next, made, event, by }: RolloutMove<'_>,
     ) -> Result<Applied, ApplyError> {
+        let stored_at = self.now();
         let Some(run) = self.running.get_mut(&id) else { return Err(WriterGone.into()) };
         let mut saved = run.saved.clone();
         (saved.phase, saved.slots) = (next.phase(), next.weight().slots());
@@ -102,6 +108,9 @@ impl RolloutController {
         saved.waits_for = made.task.and_then(|task| run.need_of(task));
         let revision_after = self.deps.published.load().revision + 1;
         let moves = made.weight.is_some();
+        // What led to the move, at the weight that it was found at.
+        let (stage, weight) = (view::stage_of(run.rollout.phase()), run.saved.weight().percent());
+        saved.series.push(EvidencePoint::new(event.at_ms, stage, weight, &event.evidence).at_a_move());
         saved.note(SavedEvent { revision: moves.then_some(revision_after), ..event.clone() });
         let state = serde_json::to_string(&saved).unwrap_or_default();
         let mut change = run.change(made.weight, made.task, &self.deps.published.load());
@@ -110,10 +119,15 @@ impl RolloutController {
         let is_back = made.weight == Some(Weight::ZERO);
         change.restores = run.saved.revision_before().filter(|_| is_back);
         if by.is_some() {
-            // Who orders it has seen the split.
+            // Who orders it has seen the split, or the flag.
             change.expects.clear();
+            let onward =
+                made.weight.is_some_and(|weight| weight > Weight::ZERO) && !matches!(saved.phase, Phase::Back(_));
+            for flag in &mut change.flags {
+                (flag.expects, flag.needs_enabled) = (None, onward);
+            }
         }
-        if run.services.len() > 1 {
+        if run.moved_services().count() > 1 {
             change.salt = Some(format!("{}-{id}", saved.title()).into());
         }
         let (author, reason) = (format!("rollout {id}"), Some(event.text));
@@ -126,6 +140,7 @@ impl RolloutController {
         let applied = self.deps.handle.apply(request).await?;
         let word = word(run, &made);
         run.saved = saved;
+        run.points_stored = PointsStored::all(stored_at);
         self.tell(id, word);
         Ok(applied)
     }
@@ -175,7 +190,7 @@ impl RolloutController {
             barred: provenance::bar(&run.release, task, run.is_back(), &foreign),
             from,
             to,
-            services: run.services.clone(),
+            services: run.moved_services().cloned().collect(),
             places: run.batch_of(task),
         };
         let answers = self.answers.0.clone();
@@ -200,6 +215,7 @@ impl RolloutController {
             && let Some(run) = self.running.remove(&id)
         {
             run.count_out(&self.deps.registry);
+            run.count_users(Weight::ZERO, &self.deps.guardrails);
             self.finished.insert(id, run.saved);
             while self.finished.len() > KEPT as usize {
                 self.finished.pop_first();

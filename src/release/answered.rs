@@ -18,6 +18,7 @@ impl RolloutController {
                     run.rollout.metric_answered(now, key.service, key.metric, &answer);
                 }
             }
+            TaskAnswer::Users { id, slots, counts } => self.users_counted(id, slots, counts.as_deref()),
         }
     }
 

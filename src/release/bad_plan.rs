@@ -8,6 +8,22 @@ pub(crate) fn for_caller(problems: Problems) -> Vec<Problem> {
     Vec::from(problems).into_iter().map(in_the_file).collect()
 }
 
+/// The same of a flag's, which has no endpoints of its own.
+pub(crate) fn for_flag(problems: Problems) -> Vec<Problem> {
+    Vec::from(problems).into_iter().map(not_of_a_flag).collect()
+}
+
+fn not_of_a_flag(problem: Problem) -> Problem {
+    let of_endpoints = ["plan.smoke", "plan.upgrade", "plan.undo"];
+    match of_endpoints.iter().any(|key| problem.path.starts_with(key)) {
+        true => Problem { remedy: OF_A_FLAG.to_owned(), ..problem },
+        false => in_the_file(problem),
+    }
+}
+
+/// What a flag can be released by.
+const OF_A_FLAG: &str = "leave it out: a flag has no endpoints of its own, and is released by canary or blue_green";
+
 /// The reader tells to add a hook or a URL where it stands, and a call must not have one.
 fn in_the_file(problem: Problem) -> Problem {
     match needs_the_file(&problem.path) {
@@ -39,6 +55,11 @@ mod tests {
         let of = |place: &str| &rolling.iter().find(|(found, _)| found == place).expect("a problem").1;
         assert_eq!(of("plan.upgrade"), IN_THE_FILE);
         assert_eq!(of("plan.batch"), "raise it to 1 or leave it out");
+        let of_flag = serde_json::from_str::<RolloutSection>(r#"{"strategy": "rolling"}"#).unwrap().release();
+        assert_eq!(for_flag(of_flag.expect_err("want problems"))[0].remedy, OF_A_FLAG);
+        let gate = r#"{"steps": [{"weight": 5, "gate": "webhook"}]}"#;
+        let of_flag = serde_json::from_str::<RolloutSection>(gate).unwrap().release();
+        assert_eq!(for_flag(of_flag.expect_err("want problems"))[0].remedy, IN_THE_FILE);
         let gate = remedies(r#"{"steps": [{"weight": 5, "gate": "webhook"}]}"#);
         assert_eq!(gate, [("plan.steps[1].gate".to_owned(), IN_THE_FILE.to_owned())]);
     }

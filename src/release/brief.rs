@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::evidence_view::EvidenceView;
+use super::guardrail_view::GuardrailView;
 use super::metric_view::MetricView;
 use super::view::RolloutView;
 
@@ -14,6 +15,8 @@ pub struct RolloutBrief {
     id: u64,
     /// The group that it is of.
     group: Option<String>,
+    /// The flag whose variants are compared in this service, if it is one; `from` and `to` are variants of it then.
+    flag: Option<String>,
     /// The version that had everything at the start.
     from: String,
     /// The version that is to have everything.
@@ -50,6 +53,8 @@ pub struct RolloutBrief {
     warm_up_left_seconds: Option<f64>,
     /// What is known of the plan's own metrics.
     metrics: Vec<MetricView>,
+    /// What this step has counted of its guardrails.
+    guardrails: Vec<GuardrailView>,
     /// What the judge has found about this service, in one sentence.
     sentence: String,
 }
@@ -58,11 +63,13 @@ impl RolloutBrief {
     /// Of a rollout, for the service that `evidence` is about.
     #[must_use]
     pub fn of(view: &RolloutView, evidence: &EvidenceView) -> Self {
+        let flag = view.flags.iter().find(|flag| flag.services.contains(&evidence.service));
         Self {
             id: view.id,
             group: view.group.clone(),
-            from: view.from.clone(),
-            to: view.to.clone(),
+            flag: flag.map(|flag| flag.flag.clone()),
+            from: flag.map_or(&view.from, |flag| &flag.from).clone(),
+            to: flag.map_or(&view.to, |flag| &flag.to).clone(),
             phase: view.phase,
             paused_because: view.paused_because.clone(),
             waits_for: view.waits_for,
@@ -79,6 +86,7 @@ impl RolloutBrief {
             needed_in_seconds: evidence.needed_in_seconds,
             warm_up_left_seconds: evidence.warm_up_left_seconds,
             metrics: evidence.metrics.clone(),
+            guardrails: evidence.guardrails.clone(),
             sentence: evidence.sentence.clone(),
         }
     }

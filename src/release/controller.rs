@@ -18,12 +18,11 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::active::ActiveRollout;
 use super::brief::RolloutBrief;
-use super::evidence_view::EvidenceView;
-use super::metric_view::MetricView;
+use super::evidence_over_time::EvidenceOverTime;
+use super::guardrail_counting::GuardrailLedger;
 use super::rollout_handle::{Order, OrderedBy, RolloutCall, RolloutError, RolloutHandle};
 use super::saved::Saved;
 use super::task_answer::TaskAnswer;
-use super::view;
 use super::view::RolloutView;
 use crate::config::ReleaseSettings;
 use crate::control::clock::Clock;
@@ -42,6 +41,7 @@ use crate::rollout::release::Notify;
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::TaskResult;
 use crate::stats::Registry;
+use crate::table::Weight;
 use crate::tls::Clients;
 
 /// Rollouts that are remembered from earlier.
@@ -49,9 +49,6 @@ pub(crate) const KEPT: u32 = 100;
 
 /// Answers of tasks that may wait.
 const ANSWERS_MAX: usize = 64;
-
-/// How long a rollout that is over is in the metrics.
-const SHOWN_AFTER_MS: i64 = 60_000;
 
 /// What the controller works with.
 #[derive(Debug)]
@@ -74,6 +71,8 @@ pub struct Deps {
     pub clock: Clock,
     /// Tells what happens.
     pub notifier: Notifier,
+    /// Counts users for guardrails.
+    pub guardrails: GuardrailLedger,
     /// How services are released, as the config says.
     pub known: watch::Receiver<Arc<ReleaseSettings>>,
     /// Whom the notifier tells.
@@ -88,10 +87,12 @@ pub struct RolloutController {
     pub(crate) answers: (mpsc::Sender<TaskAnswer>, mpsc::Receiver<TaskAnswer>),
     pub(crate) running: BTreeMap<u64, ActiveRollout>,
     pub(crate) finished: BTreeMap<u64, Saved>,
-    gauges: watch::Sender<Vec<RolloutGauge>>,
-    briefs: watch::Sender<RolloutBriefs>,
+    pub(crate) gauges: watch::Sender<Vec<RolloutGauge>>,
+    pub(crate) briefs: watch::Sender<RolloutBriefs>,
     /// The number of the last rollout; none until the stored ones have been read.
     pub(crate) last_id: Option<u64>,
+    /// When what was found over time was stored last, of any rollout that made no move.
+    pub(crate) points_kept_at: Duration,
 }
 
 /// What is told of the rollouts under way, by service.
@@ -131,6 +132,7 @@ impl RolloutController {
             gauges,
             briefs,
             last_id: None,
+            points_kept_at: Duration::ZERO,
         };
         (controller, ControllerEnds { rollouts, gauges: seen_gauges, briefs: seen_briefs })
     }
@@ -145,7 +147,7 @@ impl RolloutController {
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
-                () = &mut shutdown => return,
+                () = &mut shutdown => return self.keep_all_points().await,
                 Some(call) = self.inbox.recv() => self.call(call).await,
                 Some(answered) = self.answers.1.recv() => self.answered(answered).await,
                 _ = ticks.tick() => self.tick().await,
@@ -155,7 +157,10 @@ impl RolloutController {
 
     /// As it was before anything was read.
     fn forget(&mut self) {
-        std::mem::take(&mut self.running).values().for_each(|run| run.count_out(&self.deps.registry));
+        for run in std::mem::take(&mut self.running).values() {
+            run.count_out(&self.deps.registry);
+            run.count_users(Weight::ZERO, &self.deps.guardrails);
+        }
         self.finished.clear();
         (self.last_id, self.answers) = (None, mpsc::channel(ANSWERS_MAX));
     }
@@ -189,6 +194,7 @@ impl RolloutController {
         match self.restored(saved, &table) {
             Ok(run) => {
                 run.count_in(&self.deps.registry);
+                run.count_users(run.rollout.weight(), &self.deps.guardrails);
                 let shifted = run.is_shifted(&table);
                 let paused_by = self.pauses_for_its_hooks(&run).filter(|_| !shifted);
                 if let Some(OrderedBy { reason, .. }) = &paused_by {
@@ -222,10 +228,16 @@ impl RolloutController {
         // The caller that asked may have gone; what was done stays done.
         match call {
             RolloutCall::Start(request, answer) => drop(answer.send(self.start(*request).await)),
+            RolloutCall::Preview(request, answer) => drop(answer.send(self.preview(*request))),
             RolloutCall::Order(id, order, by, answer) => drop(answer.send(self.order(id, order, &by).await)),
-            RolloutCall::List(answer) => {
+            RolloutCall::List(over_max, answer) => {
                 self.see_shifts().await;
-                drop(answer.send(self.list()));
+                drop(answer.send(self.list(over_max)));
+            }
+            RolloutCall::OverTime(id, answer) => drop(answer.send(self.over_time(id))),
+            RolloutCall::Keep(answer) => {
+                self.keep_all_points().await;
+                answer.send(()).ok();
             }
             RolloutCall::One(id, answer) => {
                 self.see_shifts().await;
@@ -246,11 +258,17 @@ impl RolloutController {
 
     fn one(&self, id: u64) -> Option<RolloutView> {
         let running = self.running.get(&id).map(|run| run.view(self.now()));
-        running.or_else(|| self.finished.get(&id).map(RolloutView::stored))
+        running.or_else(|| self.finished.get(&id).map(RolloutView::over))
     }
 
-    fn list(&self) -> Vec<RolloutView> {
-        let ids: std::collections::BTreeSet<u64> = self.running.keys().chain(self.finished.keys()).copied().collect();
+    fn over_time(&self, id: u64) -> Option<EvidenceOverTime> {
+        let running = self.running.get(&id).map(|run| &run.saved);
+        running.or_else(|| self.finished.get(&id)).map(EvidenceOverTime::of)
+    }
+
+    fn list(&self, over_max: usize) -> Vec<RolloutView> {
+        let over = self.finished.keys().rev().take(over_max);
+        let ids: std::collections::BTreeSet<u64> = self.running.keys().chain(over).copied().collect();
         ids.into_iter().rev().filter_map(|id| self.one(id)).collect()
     }
 
@@ -301,6 +319,7 @@ impl RolloutController {
             run.observe(now, self.deps.clock.now_ms(), &table);
             run.note_verdicts(now, now_ms());
             self.ask_metrics(id);
+            self.ask_ledger(id);
             self.tell_verdicts(id);
             let Some(run) = self.running.get(&id) else { continue };
             let moved = match run.is_taken(&table) {
@@ -315,63 +334,8 @@ impl RolloutController {
                 }
             }
         }
+        self.keep_points(now).await;
         self.show();
-    }
-
-    pub(crate) fn show(&self) {
-        // For a while, so that a scrape sees that it is over.
-        let over = self.finished.values().filter(|saved| {
-            saved.finished_at_ms.is_some_and(|at| now_ms() - at < SHOWN_AFTER_MS)
-                && !self.running.values().any(|run| run.saved.services == saved.services)
-        });
-        let mut gauges: Vec<_> =
-            over.flat_map(|saved| saved.evidence().iter().map(|evidence| gauge(saved, evidence, None))).collect();
-        let mut briefs = BTreeMap::new();
-        for run in self.running.values() {
-            let view = run.view(self.now());
-            gauges.extend(view.evidence.iter().map(|evidence| gauge(&run.saved, evidence, Some(&view))));
-            let of_services = view.evidence.iter();
-            briefs.extend(of_services.map(|evidence| (evidence.service.clone(), RolloutBrief::of(&view, evidence))));
-        }
-        self.gauges.send_replace(gauges);
-        self.briefs.send_replace(Arc::new(briefs));
-    }
-}
-
-fn gauge(saved: &Saved, evidence: &EvidenceView, under_way: Option<&RolloutView>) -> RolloutGauge {
-    let tests = [
-        ("alarm", Some(evidence.log10_alarm)),
-        ("comparison", Some(evidence.log10_e)),
-        ("errors", Some(evidence.log10_e_errors)),
-        ("latency", evidence.log10_e_latency),
-        ("errors_max", evidence.log10_e_errors_max),
-        ("slow_max", evidence.log10_e_slow_max),
-        ("responses", evidence.log10_e_responses),
-        ("routes", evidence.log10_e_routes),
-    ];
-    let tests = tests.into_iter().filter_map(|(test, e)| Some((test, e?)));
-    let (phase, need) = (view::phase_word(saved), saved.need());
-    let of = |seconds: fn(&RolloutView) -> Option<f64>| under_way.and_then(seconds).unwrap_or(0.0);
-    let live = |seconds: Option<f64>| seconds.filter(|_| under_way.is_some()).unwrap_or(0.0);
-    let seconds_left = [
-        ("warm_up", live(evidence.warm_up_left_seconds)),
-        ("bake", of(|view| view.bake_left_seconds)),
-        ("data", live(evidence.needed_in_seconds)),
-        ("hold", of(|view| view.hold_left_seconds)),
-        ("task", of(|view| view.task_left_seconds)),
-    ];
-    let missing = under_way.and_then(|_| evidence.missing()).unwrap_or(0);
-    let hold = under_way.filter(|_| evidence.ruling == "hold").map(|_| evidence.why.clone());
-    RolloutGauge {
-        service: evidence.service.clone(),
-        findings: evidence.responses.iter().map(|finding| finding.class.clone()).collect(),
-        metrics: evidence.metrics.iter().map(MetricView::gauge).collect(),
-        phase,
-        need,
-        hold,
-        missing,
-        seconds_left: seconds_left.into(),
-        evidence: tests.collect(),
     }
 }
 

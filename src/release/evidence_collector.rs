@@ -3,6 +3,9 @@
 //! Each tick the sums are compared with those of the tick before; the increments are the evidence. Besides, it is
 //! looked after here what the data plane cannot know: the thresholds that latencies are compared with, and which
 //! endpoints have served for long enough to be judged.
+//!
+//! Of a flag the variants are compared, not versions: all versions with a share serve both of them, and what is slow is
+//! counted beside the rest, since no version's own latencies say it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,11 +18,12 @@ use crate::rollout::judge::endpoint_watch::EndpointCounts;
 use crate::rollout::judge::evidence::RouteCounts;
 use crate::rollout::judge::quantiles::{QUANTILES, Quantiles, Thresholds, micros};
 use crate::rollout::judge::{Assignment, EpochCounts, Evidence, Judge, JudgeSettings, PerVersion, Side};
-use crate::shared::canary_stats::{CanaryStats, CanaryTerms};
+use crate::shared::canary_stats::{Arm, CanaryStats, CanaryTerms, FlagTerms};
 use crate::shared::route_name::RouteName;
+use crate::shared::trial::RolloutTrials;
 use crate::shared::user_sets::ActiveUsers;
 use crate::stats::latency_histogram::LatencyTotals;
-use crate::table::{Name, Service, Version};
+use crate::table::{CanaryPair, Name, Service, Version, Weight};
 
 /// Time between two looks at the latencies. Thresholds are those of the time before, so that no request is compared
 /// with what it was counted in itself.
@@ -36,13 +40,58 @@ const TIMED_MIN: u64 = 100;
 pub(crate) struct EvidenceCollector {
     /// Where the workers count.
     pub canary: Arc<CanaryStats>,
-    candidate: Name,
-    baseline: Name,
+    arms: ComparedArms,
     counts: CountsReader,
     looks: VecDeque<LatencyLook>,
     looked: Option<Duration>,
     warm_ups: WarmUps,
     route_latencies: RouteLatencies,
+}
+
+/// What is compared.
+#[derive(Clone, Debug)]
+pub(crate) enum ComparedArms {
+    /// Versions.
+    Versions(PerVersion<Name>),
+    /// Variants of a flag.
+    Variants {
+        /// Which.
+        variants: PerVersion<Name>,
+        /// The flag, and its rule.
+        flag: FlagTerms,
+    },
+}
+
+impl ComparedArms {
+    /// The names of both.
+    fn names(&self) -> &PerVersion<Name> {
+        match self {
+            Self::Versions(names) | Self::Variants { variants: names, .. } => names,
+        }
+    }
+
+    /// The flag, if its variants are compared.
+    fn flag(&self) -> Option<&FlagTerms> {
+        match self {
+            Self::Versions(_) => None,
+            Self::Variants { flag, .. } => Some(flag),
+        }
+    }
+
+    /// The versions that serve the candidate and the baseline; none while one of those is gone.
+    fn serving<'s>(&self, service: &'s Service) -> Option<PerVersion<Vec<&'s Version>>> {
+        match self {
+            Self::Versions(PerVersion { candidate, baseline }) => {
+                let of = |name: &Name| service.version_named(name).map(|version| vec![version]);
+                Some(PerVersion { candidate: of(candidate)?, baseline: of(baseline)? })
+            }
+            Self::Variants { .. } => {
+                let serving = service.versions.iter().filter(|version| version.weight > Weight::ZERO);
+                let all: Vec<_> = serving.collect();
+                Some(PerVersion { candidate: all.clone(), baseline: all })
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -92,18 +141,19 @@ impl CollectedEvidence {
 }
 
 impl EvidenceCollector {
-    /// A collector for a rollout that begins now, counted by `workers` threads.
+    /// A collector for a rollout that begins now and moves these flags, counted by `workers` threads.
     #[must_use]
     pub(crate) fn new(
-        versions: PerVersion<&Name>,
+        arms: ComparedArms,
+        flags: &Arc<[Box<str>]>,
         settings: &JudgeSettings,
         except: &Arc<[Box<str>]>,
         workers: usize,
     ) -> Self {
         let slow = settings.ceilings.slow.map(|slow| slow.longer_than);
         let terms = CanaryTerms {
-            candidate: versions.candidate.as_str().into(),
-            baseline: versions.baseline.as_str().into(),
+            candidate: arms.names().candidate.as_str().into(),
+            baseline: arms.names().baseline.as_str().into(),
             per_key: settings.assignment == Assignment::PerKey,
             failed_calls: settings.failed_calls.bits(),
             burst_ticks: settings.burst_ticks(),
@@ -111,45 +161,68 @@ impl EvidenceCollector {
             responses: settings.responses.judged() > 0,
             except: Arc::clone(except),
             routes: settings.judges_routes(),
+            flag: arms.flag().cloned(),
+            flags: Arc::clone(flags),
         };
         let canary = Arc::new(CanaryStats::new(terms, workers));
+        let warm_ups = if arms.flag().is_some() { WarmUps::of_serving() } else { WarmUps::default() };
         Self {
             canary,
-            candidate: versions.candidate.clone(),
-            baseline: versions.baseline.clone(),
+            arms,
             counts: CountsReader::default(),
             looks: VecDeque::new(),
             looked: None,
-            warm_ups: WarmUps::default(),
+            warm_ups,
             route_latencies: RouteLatencies::default(),
         }
     }
 
-    /// What was counted since the last reading, and what has to be looked after.
-    pub(crate) fn read(&mut self, now: Duration, service: &Service, judge: &Judge) -> CollectedEvidence {
-        let find = |name: &Name| service.versions.iter().find(|version| version.name == *name);
-        let (Some(candidate), Some(baseline)) = (find(&self.candidate), find(&self.baseline)) else {
-            return CollectedEvidence::default();
-        };
-        let warm = self.warm_ups.look(now, [candidate, baseline], judge.settings().warm_up);
+    /// The same, whose workers say what users do, a trial for each share.
+    #[must_use]
+    pub(crate) fn with_trials(mut self, trials: Option<RolloutTrials>) -> Self {
+        // No table has it yet.
+        if let Some(canary) = Arc::get_mut(&mut self.canary) {
+            canary.count_users(trials);
+        }
+        self
+    }
+
+    /// What was counted since the last reading, and what has to be looked after; `pair` is what the service's table has
+    /// of what is compared.
+    pub(crate) fn read(
+        &mut self,
+        now: Duration,
+        service: &Service,
+        pair: Option<&CanaryPair>,
+        judge: &Judge,
+    ) -> CollectedEvidence {
+        let Some(serving) = self.arms.serving(service) else { return CollectedEvidence::default() };
+        let is_flag = self.arms.flag().is_some();
+        // The same versions serve both variants.
+        let baseline = serving.baseline.iter().filter(|_| !is_flag);
+        let all = serving.candidate.iter().chain(baseline).copied();
+        let warm = self.warm_ups.look(now, all, judge.settings().warm_up);
         self.canary.judge(warm.judged);
         if let Some(slow) = judge.ceilings().slow {
             self.canary.slow_above(micros(slow.longer_than));
         }
-        if let Some(canary) = &service.canary {
-            canary.judge_all(warm.all);
-            canary.fill_pools(judge.in_step() < judge.settings().warm_up);
+        if let Some(pair) = pair {
+            pair.judge_all(warm.all);
+            pair.fill_pools(!is_flag && judge.in_step() < judge.settings().warm_up);
         }
-        let mut reading = self.look(now, PerVersion { candidate, baseline }, judge.settings());
+        let mut reading = self.look(now, &serving, judge.settings());
         reading.warm_up_left = warm.left;
-        let serving = |version: &Version| version.endpoints.iter().filter(|endpoint| !endpoint.drained).count();
-        let endpoints = |version| u32::try_from(serving(version)).unwrap_or(u32::MAX);
+        let endpoints = |versions: &[&Version]| {
+            let all = versions.iter().flat_map(|version| &version.endpoints);
+            u32::try_from(all.filter(|endpoint| !endpoint.drained).count()).unwrap_or(u32::MAX)
+        };
+        let PerVersion { candidate, baseline } = &serving;
         reading.endpoints = Some(PerVersion { candidate: endpoints(candidate), baseline: endpoints(baseline) });
         let of_endpoint = |address, number| EndpointCounts { address, totals: self.canary.of_endpoint(number) };
-        let all = candidate.endpoints.iter();
+        let all = candidate.iter().flat_map(|version| &version.endpoints);
         reading.of_endpoints = all.map(|endpoint| of_endpoint(endpoint.address, endpoint.stats.id)).collect();
         reading.users = self.counts.look_at_users(&self.canary, judge.windows());
-        let compared = service.canary.as_ref().is_none_or(|canary| canary.epoch.compares());
+        let compared = pair.is_none_or(|pair| pair.epoch.compares());
         self.canary.refresh(self.looked == Some(now), compared);
         reading.epochs = self.counts.read(&self.canary);
         if let Some(routes) = self.canary.routes() {
@@ -163,9 +236,20 @@ impl EvidenceCollector {
     }
 
     /// The latencies of the last minute, for people; every few seconds they become thresholds.
-    fn look(&mut self, now: Duration, versions: PerVersion<&Version>, settings: &JudgeSettings) -> CollectedEvidence {
-        let of = |version: &Version| version.stats.totals().latency;
-        let totals = PerVersion { candidate: of(versions.candidate), baseline: of(versions.baseline) };
+    fn look(
+        &mut self,
+        now: Duration,
+        serving: &PerVersion<Vec<&Version>>,
+        settings: &JudgeSettings,
+    ) -> CollectedEvidence {
+        let of = |versions: &[&Version], arm| match self.canary.latencies() {
+            Some(latencies) => LatencyTotals::of(latencies.counted(arm)),
+            None => versions.first().map(|version| version.stats.totals().latency).unwrap_or_default(),
+        };
+        let totals = PerVersion {
+            candidate: of(&serving.candidate, Arm::Candidate),
+            baseline: of(&serving.baseline, Arm::Baseline),
+        };
         // At the beginning, all that was before it.
         let before = self.looks.front();
         let recent = |side| match before {
@@ -204,15 +288,16 @@ mod tests {
 
     use super::*;
     use crate::rollout::TICK;
-    use crate::rollout::judge::judge_settings::{Increase, Margin, Multiple, Probability};
+    use crate::rollout::judge::judge_settings::{Increase, Margin, Multiple};
     use crate::rollout::judge::{Bake, JudgeDecision};
     use crate::rollout::judge::{CandidateShare, OutcomeCounts};
-    use crate::shared::canary_stats::{Arm, CanaryOutcome, ResponseSeen};
+    use crate::shared::canary_stats::{CanaryOutcome, ResponseSeen};
     use crate::shared::flights::Told;
+    use crate::shared::probability::Probability;
     use crate::shared::response_counters::ResponseOutcome;
     use crate::stats::Registry;
+    use crate::table::Table;
     use crate::table::fixture::{first_traffic, shared, spec};
-    use crate::table::{Table, Weight};
 
     /// Requests a second.
     const RATE: u64 = 1_000;
@@ -243,7 +328,8 @@ mod tests {
         let registry = Registry::new(2);
         let (candidate, baseline) = (Name::new("v2").unwrap(), Name::new("v1").unwrap());
         let mut collector = EvidenceCollector::new(
-            PerVersion { candidate: &candidate, baseline: &baseline },
+            ComparedArms::Versions(PerVersion { candidate, baseline }),
+            &Arc::default(),
             &settings(),
             &[].into(),
             2,
@@ -286,7 +372,7 @@ mod tests {
                     first = is_over(&exact).then_some(requests);
                 }
             }
-            let reading = collector.read(now, service, &read);
+            let reading = collector.read(now, service, service.canary.as_ref(), &read);
             read.tick(now, &reading.evidence());
             if let Some(first) = first.filter(|_| is_over(&read)) {
                 return [first, requests];

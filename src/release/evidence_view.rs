@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::guardrail_view::GuardrailView;
 use super::metric_view::MetricView;
 use crate::rollout::judge::class_share::{ClassShare, ResponseFinding};
 use crate::rollout::judge::route_finding::{RouteFault, RouteFinding};
@@ -73,6 +74,9 @@ pub struct EvidenceView {
     /// What is known of the plan's own metrics.
     #[serde(default)]
     pub metrics: Vec<MetricView>,
+    /// What this step has counted of its guardrails; of a group with its first service.
+    #[serde(default)]
+    pub guardrails: Vec<GuardrailView>,
     /// log10 of E at which it is rolled back.
     pub log10_alarm: f64,
     /// The part of the new version's requests that may fail whatever the old one does, if there is such a ceiling.
@@ -159,6 +163,7 @@ impl EvidenceView {
             routes: verdict.routes.iter().map(|found| RouteFindingView::of(found, *ln_alarm)).collect(),
             responses: verdict.responses.iter().map(ResponseFindingView::of).collect(),
             metrics: verdict.metrics.iter().map(|metric| MetricView::of(metric, names)).collect(),
+            guardrails: verdict.findings.guardrails.iter().map(|found| GuardrailView::of(found, names)).collect(),
             log10_alarm: log10(*ln_alarm),
             errors_max: CeilingView::of_failures(&verdict.findings, names),
             slow_max: CeilingView::of_slow(&verdict.findings, names),
@@ -312,6 +317,7 @@ fn cause_word(cause: RollbackCause) -> &'static str {
         RollbackCause::Responses => "responses",
         RollbackCause::Metric => "metric",
         RollbackCause::Route => "route",
+        RollbackCause::Guardrail => "guardrail",
     }
 }
 
@@ -322,6 +328,8 @@ pub(crate) fn hold_word(hold: HoldReason) -> &'static str {
         HoldReason::Responses => "responses",
         HoldReason::Metric => "metric",
         HoldReason::NoMetricData => "no_metric_data",
+        HoldReason::Guardrail => "guardrail",
+        HoldReason::NoGuardrailData => "no_guardrail_data",
         HoldReason::BaselineUnhealthy => "baseline_ill",
         HoldReason::WarmingUp => "warming_up",
         HoldReason::Baking => "baking",

@@ -57,6 +57,7 @@ impl RolloutController {
         }
         let Some(run) = self.running.get_mut(&id) else { return };
         for DueQuestion { key, metric, question, service } in run.due_questions(now) {
+            let names = run.compared(&service);
             let call = |version: &Name| MetricsCall {
                 url: metric.url.clone(),
                 query: metric.query_for(service.as_str(), version.as_str()),
@@ -66,8 +67,8 @@ impl RolloutController {
             let asked = AskedMetric {
                 client: self.deps.metrics_client.clone(),
                 step: question.step,
-                candidate: question.candidate.then(|| call(&run.to)),
-                baseline: question.baseline.then(|| call(&run.from)),
+                candidate: question.candidate.then(|| call(names.candidate)),
+                baseline: question.baseline.then(|| call(names.baseline)),
             };
             tokio::spawn(asked.answer(id, key, self.answers.0.clone()));
         }

@@ -25,7 +25,8 @@ impl RolloutController {
         let known = self.deps.known.borrow();
         let named = |name: &str| known.services.get(name).cloned();
         let section = match &saved.group {
-            Some(group) => known.groups.get(group.as_str()).map(|(_, section)| section.clone()),
+            Some(group) => known.groups.get(group.as_str()).map(|group| group.section.clone()),
+            None if saved.flag.is_some() => known.flags.get(saved.title()).cloned(),
             None => saved.services.first().and_then(|service| named(service)),
         };
         saved.plan.not_from(&section.unwrap_or_else(RolloutSection::default))

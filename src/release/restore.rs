@@ -3,11 +3,13 @@
 use super::active;
 use super::active::{ActiveRollout, RolloutSubjects};
 use super::controller::RolloutController;
+use super::released_rule::{MovedFlag, ReleasedRule};
 use super::saved::Saved;
 use crate::problem::Problems;
 use crate::rollout::plan::PlanProblem;
 use crate::rollout::run::Rollout;
 use crate::shared::name::BadName;
+use crate::shared::per_arm::PerArm;
 use crate::table::{Name, Service, Table};
 
 /// Why a rollout of before cannot go on.
@@ -22,7 +24,7 @@ pub(crate) enum RestoreError {
     /// One of its services is gone.
     #[error("a service of it is not in the config any more")]
     NoService,
-    /// One of its versions cannot be called so.
+    /// One of its versions or its flags cannot be called so.
     #[error(transparent)]
     Version(#[from] BadName),
 }
@@ -35,10 +37,17 @@ impl RolloutController {
         let services: Option<Vec<&Service>> = names.iter().map(|name| table.service_named(name)).collect();
         let services = services.ok_or(RestoreError::NoService)?;
         let (from, to) = (Name::new(&saved.from)?, Name::new(&saved.to)?);
+        let flags = flags(&saved, &from, &to, &names)?;
         let most = saved.endpoints.iter().map(Vec::len).max().unwrap_or(1).max(1);
-        let plan = active::plan(&release, &services, most)
+        let plan = active::plan(&release, active::assignment(&services, !flags.is_empty()), most)
             .map_err(RestoreError::Contradictions)?
             .released_together(services.len());
+        let sides = PerArm { control: &from, treatment: &to };
+        let counting = self.counting(&release, &services, &flags, sides).unwrap_or_else(|problems| {
+            let why = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            tracing::error!(rollout = saved.id, why, "the users of a rollout of before are not counted any more");
+            None
+        });
         let (weight, now) = (saved.weight(), self.now());
         let judges = ActiveRollout::judges(*plan.judge(), &saved, now);
         let rollout = Rollout::restored(plan, saved.phase, weight, judges);
@@ -47,8 +56,17 @@ impl RolloutController {
             saved,
             rollout,
             std::sync::Arc::new(release),
-            RolloutSubjects { services: names, from, to },
+            RolloutSubjects { services: names, flags, from, to, counting },
             workers,
         ))
     }
+}
+
+/// The flags that it moves: its only one, between its two sides in all of its services, or those of its group.
+fn flags(saved: &Saved, from: &Name, to: &Name, services: &[Name]) -> Result<Vec<MovedFlag>, BadName> {
+    let single = saved.flag.iter().map(|flag| {
+        let released = ReleasedRule::of_saved(flag)?;
+        Ok(MovedFlag { released, from: from.clone(), to: to.clone(), services: services.to_vec() })
+    });
+    single.chain(saved.flags.iter().map(MovedFlag::of_group)).collect()
 }

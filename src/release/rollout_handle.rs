@@ -1,7 +1,10 @@
 //! The handle of the controller: a small sender by which the admin API asks for rollouts.
 
+use std::collections::BTreeMap;
+
 use tokio::sync::{mpsc, oneshot};
 
+use super::evidence_over_time::EvidenceOverTime;
 use super::forecast_view::ForecastView;
 use super::view::RolloutView;
 use crate::config::ReleaseOverrides;
@@ -9,6 +12,9 @@ use crate::control::handle::{ApplyError, OntoDead, WriterGone};
 use crate::control::unusable::Unusable;
 use crate::problem::Problem;
 use crate::rollout::command::{RolloutCommand, Unfit};
+use crate::rollout::judge::Assignment;
+use crate::rollout::plan::Plan;
+use crate::simulation::simulation_options::PresentTraffic;
 
 /// How many calls may wait.
 const CALLS_MAX: usize = 64;
@@ -22,8 +28,41 @@ pub struct RolloutHandle(mpsc::Sender<RolloutCall>);
 pub(crate) enum RolloutCall {
     Start(Box<StartRequest>, oneshot::Sender<Result<Started, RolloutError>>),
     Order(u64, Order, OrderedBy, oneshot::Sender<Result<RolloutView, RolloutError>>),
-    List(oneshot::Sender<Vec<RolloutView>>),
+    /// Those under way, and at most this number of those that are over.
+    List(usize, oneshot::Sender<Vec<RolloutView>>),
     One(u64, oneshot::Sender<Option<RolloutView>>),
+    OverTime(u64, oneshot::Sender<Option<EvidenceOverTime>>),
+    /// What is not stored yet is stored.
+    Keep(oneshot::Sender<()>),
+    Preview(Box<PreviewRequest>, oneshot::Sender<Result<ReleasePreview, RolloutError>>),
+}
+
+/// A rollout that is not to begin: what would it be?
+#[derive(Clone, Debug)]
+pub(crate) struct PreviewRequest {
+    /// A service, a group or a flag.
+    pub target: RolloutTarget,
+    /// The version, or the variant; none: another one than that with the most users.
+    pub to: Option<String>,
+    /// Keys of the plan that are other than in the config.
+    pub plan: ReleaseOverrides,
+    /// How requests are assigned.
+    pub assignment: Assignment,
+    /// What is wrong with the call so far.
+    pub problems: Vec<Problem>,
+}
+
+/// What a rollout would be.
+#[derive(Clone, Debug)]
+pub(crate) struct ReleasePreview {
+    /// The plan.
+    pub plan: Plan,
+    /// The traffic of this moment.
+    pub present: PresentTraffic,
+    /// Metrics and guardrails of the plan's own.
+    pub metrics: usize,
+    /// Whether users stay on their version.
+    pub sticky: bool,
 }
 
 /// What an operator says to a rollout.
@@ -49,10 +88,12 @@ pub struct OrderedBy {
 /// A rollout that is to begin.
 #[derive(Clone, Debug)]
 pub struct StartRequest {
-    /// A service or a group.
+    /// A service, a group or a flag.
     pub target: RolloutTarget,
-    /// The version; none: the only other one.
+    /// The version, or the variant; none: the only other one.
     pub to: Option<String>,
+    /// The variants of the flags of a group, by flag; none: the only other one.
+    pub variants: BTreeMap<String, String>,
     /// Keys of the plan that are other than in the config.
     pub plan: ReleaseOverrides,
     /// What is wrong with the call so far: it is refused with that and with whatever else speaks against it.
@@ -68,8 +109,10 @@ pub struct StartRequest {
 pub enum RolloutTarget {
     /// A service.
     Service(String),
-    /// Services together.
+    /// Services and flags together.
     Group(String),
+    /// A flag, in the services that list it.
+    Flag(String),
 }
 
 /// What came of a start.
@@ -132,12 +175,28 @@ impl RolloutHandle {
         self.ask(|answer| RolloutCall::Order(id, order, by, answer)).await?
     }
 
-    /// The last rollouts, newest first.
+    /// All rollouts under way, and at most this number of those that are over, newest first.
     ///
     /// # Errors
     /// [`WriterGone`] when the process is ending.
-    pub async fn list(&self) -> Result<Vec<RolloutView>, WriterGone> {
-        self.ask(RolloutCall::List).await
+    pub async fn list(&self, over_max: usize) -> Result<Vec<RolloutView>, WriterGone> {
+        self.ask(|answer| RolloutCall::List(over_max, answer)).await
+    }
+
+    /// What the judge of a rollout had found over time.
+    ///
+    /// # Errors
+    /// [`WriterGone`] when the process is ending.
+    pub async fn over_time(&self, id: u64) -> Result<Option<EvidenceOverTime>, WriterGone> {
+        self.ask(|answer| RolloutCall::OverTime(id, answer)).await
+    }
+
+    /// Has stored what was found of the rollouts under way, before another process takes the store over.
+    ///
+    /// # Errors
+    /// [`WriterGone`] when the process is ending.
+    pub async fn keep(&self) -> Result<(), WriterGone> {
+        self.ask(RolloutCall::Keep).await
     }
 
     /// One rollout.
@@ -146,6 +205,14 @@ impl RolloutHandle {
     /// [`WriterGone`] when the process is ending.
     pub async fn one(&self, id: u64) -> Result<Option<RolloutView>, WriterGone> {
         self.ask(|answer| RolloutCall::One(id, answer)).await
+    }
+
+    /// What a rollout would be.
+    ///
+    /// # Errors
+    /// [`RolloutError`] with all that is wrong with the request.
+    pub(crate) async fn preview(&self, request: PreviewRequest) -> Result<ReleasePreview, RolloutError> {
+        self.ask(|answer| RolloutCall::Preview(Box::new(request), answer)).await?
     }
 
     async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> RolloutCall) -> Result<T, WriterGone> {

@@ -10,7 +10,9 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::evidence_series::EvidenceSeries;
 use super::evidence_view::{CountsView, EvidenceView};
+use super::saved_flag::{ComparedNames, SavedFlag, SavedGroupFlag};
 use super::verdict_history::SavedVerdict;
 use crate::config::RolloutSection;
 use crate::rollout::event::{Need, Pause, RolloutEnding, RolloutEvent, StageCause};
@@ -29,9 +31,15 @@ pub struct Saved {
     pub id: u64,
     /// The group that it is of.
     pub group: Option<String>,
-    /// Its services.
+    /// The services whose requests it is judged by: its own, and those that list its flags.
     pub services: Vec<String>,
-    /// The baseline.
+    /// The flag that is released, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flag: Option<SavedFlag>,
+    /// The flags of the group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<SavedGroupFlag>,
+    /// The baseline: a version, or a variant of the flag; of a group of flags only, of its first one.
     pub from: String,
     /// The candidate.
     pub to: String,
@@ -71,6 +79,9 @@ pub struct Saved {
     /// How the judge's mind changed, oldest first.
     #[serde(default)]
     pub verdicts: Vec<SavedVerdict>,
+    /// What the judge had found over time.
+    #[serde(default, skip_serializing_if = "EvidenceSeries::is_empty")]
+    pub(crate) series: EvidenceSeries,
 }
 
 /// Something that happened to a rollout.
@@ -154,10 +165,51 @@ impl Saved {
         found.map_or(&[], |event| &event.evidence)
     }
 
-    /// What it is called: the group, or the service.
+    /// What it is called: the group, the flag or the service.
     #[must_use]
     pub fn title(&self) -> &str {
-        self.group.as_deref().or(self.services.first().map(String::as_str)).unwrap_or_default()
+        let flag = self.flag.as_ref().map(|flag| flag.name.as_str());
+        self.group.as_deref().or(flag).or(self.services.first().map(String::as_str)).unwrap_or_default()
+    }
+
+    /// What is compared in a service.
+    #[must_use]
+    pub fn compared(&self, service: &str) -> ComparedNames<'_> {
+        let is_there = |flag: &&SavedGroupFlag| flag.services.iter().any(|known| known == service);
+        match self.flags.iter().find(is_there) {
+            Some(flag) => ComparedNames { flag: Some(&flag.flag.name), from: &flag.from, to: &flag.to },
+            None => {
+                let flag = self.flag.as_ref().map(|flag| flag.name.as_str());
+                ComparedNames { flag, from: &self.from, to: &self.to }
+            }
+        }
+    }
+
+    /// The names of the flags that it moves.
+    pub fn flags(&self) -> impl Iterator<Item = &str> {
+        self.flag.iter().chain(self.flags.iter().map(|flag| &flag.flag)).map(|flag| flag.name.as_str())
+    }
+
+    /// The services whose splits it moves.
+    pub fn moved_services(&self) -> impl Iterator<Item = &str> {
+        let services = self.services.iter().map(String::as_str);
+        services.filter(|service| self.compared(service).flag.is_none())
+    }
+
+    /// What is to have everything: `v2`, `new-checkout=on`, or in a group `v2, new-checkout=on`.
+    fn sides(&self) -> String {
+        let version = self.moved_services().next().map(|_| self.to.clone());
+        let single = self.flag.iter().map(|flag| format!("{}={}", flag.name, self.to));
+        let of_group = self.flags.iter().map(|flag| format!("{}={}", flag.flag.name, flag.to));
+        version.into_iter().chain(single).chain(of_group).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The same in a sentence: `shop v2`, `flag new-checkout=on`.
+    fn subject(&self) -> String {
+        match &self.flag {
+            None => format!("{} {}", self.title(), self.sides()),
+            Some(_) => format!("flag {}", self.sides()),
+        }
     }
 
     /// Whom it waits for, by what they have to do.
@@ -198,18 +250,20 @@ impl Saved {
     /// the judge has found by then.
     #[must_use]
     pub fn waiting(&self, need: Need, task: StageTask, found: Option<&EvidenceView>) -> String {
-        let (title, from, to, command) = (self.title(), &self.from, &self.to, self.command_for(need));
+        let (subject, command) = (self.subject(), self.command_for(need));
         let text = match need {
             Need::Acknowledgement => {
                 let (task, of) = (task.word(), self.of_places(task));
-                format!("{title} {to}: waiting for the {task}{of} by hand; when it is done: {command}")
+                format!("{subject}: waiting for the {task}{of} by hand; when it is done: {command}")
             }
             Need::Approval | Need::Resume | Need::Repair => {
-                format!("{title} {to}: waiting for an approval at {} %; to say yes: {command}", self.weight())
+                format!("{subject}: waiting for an approval at {} %; to say yes: {command}", self.weight())
             }
         };
         found.map_or(text.clone(), |EvidenceView { service, candidate, baseline, .. }| {
             let part = |counts: &CountsView| format!("{} of {} requests failed", counts.failures, counts.requests);
+            let names = self.compared(service);
+            let (to, from) = (names.candidate(), names.baseline());
             format!("{text} ({service}: {} on {to}, {} on {from})", part(candidate), part(baseline))
         })
     }
@@ -217,11 +271,11 @@ impl Saved {
     /// What happened, in a sentence.
     #[must_use]
     pub fn sentence(&self, happened: RolloutEvent, verdict: Option<&str>) -> String {
-        let (title, to) = (self.title(), &self.to);
+        let subject = self.subject();
         let because = verdict.map_or(String::new(), |verdict| format!("; {verdict}"));
         let group = self.group.as_ref().map_or(String::new(), |group| format!("group {group}: "));
         match happened {
-            RolloutEvent::Started => format!("{title} {to}: started"),
+            RolloutEvent::Started => format!("{subject}: started"),
             RolloutEvent::Advanced { cause: StageCause::Verdict, .. } => self.advanced(verdict.unwrap_or("advanced")),
             RolloutEvent::Finished(RolloutEnding::Completed) => {
                 // The judge has said that it may go on, and here is the end of it.
@@ -229,7 +283,7 @@ impl Saved {
                     Some(found) => format!(", at the end {found}"),
                     None => because,
                 });
-                format!("{title} {to}: completed, it has all the traffic{}", found.unwrap_or_default())
+                format!("{subject}: completed, it has all the traffic{}", found.unwrap_or_default())
             }
             RolloutEvent::TurnedBack(RolloutEnding::RolledBack(_))
             | RolloutEvent::Finished(RolloutEnding::RolledBack(_)) => {
@@ -244,30 +298,40 @@ impl Saved {
                     StageCause::Resumed => "is resumed, the stage begins again".to_owned(),
                     StageCause::Restart => "goes on after a restart, the stage begins again".to_owned(),
                 };
-                format!("{title} {to}: {why}")
+                format!("{subject}: {why}")
             }
-            RolloutEvent::AskedAgain => format!("{title} {to}: the webhook is asked again"),
-            RolloutEvent::Paused(Pause::Operator) => format!("{title} {to}: paused"),
+            RolloutEvent::AskedAgain => format!("{subject}: the webhook is asked again"),
+            RolloutEvent::Paused(Pause::Operator) => format!("{subject}: paused"),
             RolloutEvent::Paused(Pause::Shifted) => {
-                format!("{title} {to}: paused, because the split was changed by hand; resume or abort it")
+                format!("{subject}: paused, because the {} was changed by hand; resume or abort it", self.moved())
             }
             RolloutEvent::Paused(Pause::Held(_)) => {
-                format!("{title} {to}: paused, held for as long as the plan allows{because}")
+                format!("{subject}: paused, held for as long as the plan allows{because}")
             }
             RolloutEvent::Paused(Pause::NoAgreement(task)) => {
-                format!("{title} {to}: paused, nobody agreed in time: {}", task.word())
+                format!("{subject}: paused, nobody agreed in time: {}", task.word())
             }
             RolloutEvent::TurnedBack(ending) => {
-                format!("{title} {to}: {}{}{because}", ending_text(ending, false), self.of_failed(ending))
+                format!("{subject}: {}{}{because}", ending_text(ending, false), self.of_failed(ending))
             }
-            RolloutEvent::RolledBackStep { .. } => format!("{title} {to}: a step back is done"),
+            RolloutEvent::RolledBackStep { .. } => format!("{subject}: a step back is done"),
             RolloutEvent::RollbackBlocked { task } => {
                 let of = self.of_places(task);
-                format!("{title} {to}: stuck on the way back, failed: {}{of}; mend it and resume", task.word())
+                format!("{subject}: stuck on the way back, failed: {}{of}; mend it and resume", task.word())
             }
             RolloutEvent::Finished(ending) => {
-                format!("{title} {to}: {}{}{because}", ending_text(ending, true), self.of_failed(ending))
+                format!("{subject}: {}{}{because}", ending_text(ending, true), self.of_failed(ending))
             }
+        }
+    }
+
+    /// What it moves.
+    pub(crate) fn moved(&self) -> &'static str {
+        let flags = self.flag.is_some() || !self.flags.is_empty();
+        match (self.moved_services().next().is_some(), flags) {
+            (true, true) => "split or a flag",
+            (false, true) => "flag",
+            (_, false) => "split",
         }
     }
 
@@ -276,14 +340,18 @@ impl Saved {
         let found = self.group.as_ref().and(self.without_advanced(verdict));
         found.map_or_else(
             || verdict.to_owned(),
-            |found| format!("group {}: advanced {} {}, {found}", self.title(), self.services.join(", "), self.to),
+            |found| {
+                let services = self.services.join(", ");
+                format!("group {}: advanced {services} {}, {found}", self.title(), self.sides())
+            },
         )
     }
 
     /// What a verdict has found that lets a service go on, with the service in a group.
     fn without_advanced(&self, verdict: &str) -> Option<String> {
         let (service, found) = self.services.iter().find_map(|service| {
-            let found = verdict.strip_prefix(&format!("advanced {service} {}: ", self.to))?;
+            let found =
+                verdict.strip_prefix(&format!("advanced {service} {}: ", self.compared(service).candidate()))?;
             Some((service, found))
         })?;
         Some(if self.group.is_some() { format!("the most against {service}: {found}") } else { found.to_owned() })

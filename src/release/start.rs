@@ -1,6 +1,5 @@
 //! A rollout begins: everything that speaks against it is said at once, and nothing has changed then.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -9,12 +8,16 @@ use tokio::time::Instant;
 use super::active;
 use super::active::{ActiveRollout, RolloutSubjects};
 use super::controller::{RolloutController, now_ms};
+use super::evidence_series::EvidenceSeries;
+use super::flag_start::FlagStart;
 use super::forecast_view::ForecastView;
+use super::released_rule::{MovedFlag, ReleasedRule};
 use super::rollout_handle::{OrderedBy, RolloutError, RolloutTarget, StartRequest, Started};
 use super::saved::Saved;
-use super::traffic_warnings::StartTraffic;
+use super::start_subjects::{StartSides, StartSubjects, StartTargets};
+use super::traffic_warnings::{DrawnFor, StartTraffic};
 use super::view::RolloutView;
-use super::{bad_plan, ceilings, traffic_warnings};
+use super::{bad_plan, ceilings, experimented, traffic_warnings};
 use crate::config::RolloutSection;
 use crate::control::handle::OntoDead;
 use crate::control::rollout_change::EndpointMove;
@@ -26,15 +29,9 @@ use crate::rollout::forecast::{PlanForecast, SeenTraffic};
 use crate::rollout::judge::frozen::REQUESTS_MIN;
 use crate::rollout::release::{Release, Shape};
 use crate::rollout::run::{Phase, Rollout};
+use crate::shared::per_arm::PerArm;
 use crate::stats::VersionTotals;
-use crate::table::{Name, Service, Table};
-
-/// What a start is about.
-struct StartSubjects<'t> {
-    group: Option<String>,
-    services: Vec<&'t Service>,
-    section: RolloutSection,
-}
+use crate::table::{Name, Service, Table, Weight};
 
 impl RolloutController {
     /// Starts a rollout.
@@ -75,11 +72,12 @@ impl RolloutController {
         if let Err(error) = moved.await {
             if let Some(run) = self.running.remove(&id) {
                 run.count_out(&self.deps.registry);
+                run.count_users(Weight::ZERO, &self.deps.guardrails);
             }
             return Err(error.into());
         }
         let view = self.running.get(&id).map(|run| RolloutView::of(&run.saved, &run.rollout, self.now()));
-        let view = view.or_else(|| self.finished.get(&id).map(RolloutView::stored));
+        let view = view.or_else(|| self.finished.get(&id).map(RolloutView::over));
         view.map(|rollout| Started { rollout, forecast, warnings }).ok_or(RolloutError::Unknown(id))
     }
 
@@ -91,38 +89,45 @@ impl RolloutController {
             problems.push(Problem::invalid("rollouts", found, wanted, "look at the log, repeat the call"));
             return Err(problems);
         };
-        let StartSubjects { group, services, section } = match self.subjects(table, &request.target) {
+        let subjects = match self.subjects(table, &request.target) {
             Ok(subjects) => subjects,
             Err(found) => {
                 problems.extend(found);
                 return Err(problems);
             }
         };
-        let section = request.plan.over(&section);
-        problems.extend(services.iter().filter_map(|service| self.busy(service)));
-        let release = section.release().map_err(bad_plan::for_caller);
-        let versions = versions(&services, request.to.as_deref());
-        let (release, (from, to)) = match (release, versions) {
-            (Ok(release), Ok(versions)) if problems.is_empty() => (release, versions),
-            (release, versions) => {
+        let section = request.plan.over(&subjects.section);
+        problems.extend(subjects.services.iter().filter_map(|service| self.busy(service)));
+        let flags: Vec<&Name> = subjects.flags.iter().map(|flag| &flag.rule.flag).collect();
+        problems.extend(experimented::problems(table, &subjects.moved, &flags));
+        let targets = StartTargets { to: request.to.as_deref(), variants: &request.variants };
+        let (release, sides) = (subjects.release(&section), subjects.sides(targets));
+        let (release, StartSides { from, to, flags }) = match (release, sides) {
+            (Ok(release), Ok(sides)) if problems.is_empty() => (release, sides),
+            (release, sides) => {
                 // What the call must not name is not missing too.
                 let told = |found: &Problem| request.problems.iter().any(|problem| problem.path == found.path);
                 problems.extend(release.err().into_iter().flatten().filter(|found| !told(found)));
-                problems.extend(versions.err().into_iter().flatten());
+                problems.extend(sides.err().into_iter().flatten());
                 return Err(problems);
             }
         };
-        let blue: Vec<_> = services.iter().filter_map(|s| s.version_named(&from)).map(|v| v.stats.totals()).collect();
-        let (section, release) = with_ceilings(section, release, &blue)?;
-        let endpoints = endpoints(&release, &services, &from, &to)?;
+        let StartSubjects { group, services, moved, .. } = subjects;
+        let (section, release) = with_ceilings(section, release, &blue(&services, &flags, &from))?;
+        let endpoints = endpoints(&release, &moved, &from, &to)?;
         let most = endpoints.iter().map(Vec::len).max().unwrap_or(1).max(1);
-        let plan = active::plan(&release, &services, most)
+        let counting = self.counting(&release, &services, &flags, PerArm { control: &from, treatment: &to })?;
+        let plan = active::plan(&release, active::assignment(&services, !flags.is_empty()), most)
             .map_err(|problems| problems.iter().map(|problem| problem.at("plan")).collect::<Vec<_>>())?;
         let (rollout, first) = Rollout::start(plan, services.len(), self.now());
+        let single = flags.first().filter(|_| group.is_none()).map(|flag| flag.released.saved());
+        let of_group = flags.iter().filter(|_| group.is_some()).map(MovedFlag::saved).collect();
         let saved = Saved {
             id: last_id + 1,
             group,
             services: services.iter().map(|service| service.spec.name.as_str().to_owned()).collect(),
+            flag: single,
+            flags: of_group,
             from: from.as_str().to_owned(),
             to: to.as_str().to_owned(),
             strategy: release.strategy_word().to_owned(),
@@ -140,14 +145,18 @@ impl RolloutController {
             finished_at_ms: None,
             events: Vec::new(),
             verdicts: Vec::new(),
+            series: EvidenceSeries::default(),
         };
-        let names = services.iter().map(|service| service.spec.name.clone()).collect();
-        let workers = self.deps.registry.workers();
-        let subjects = RolloutSubjects { services: names, from, to };
-        Ok((ActiveRollout::new(saved, rollout, Arc::new(release), subjects, workers), first))
+        let subjects = RolloutSubjects { services: saved.names().collect(), flags, from, to, counting };
+        let run = ActiveRollout::new(saved, rollout, Arc::new(release), subjects, self.deps.registry.workers());
+        Ok((run, first))
     }
 
-    fn subjects<'t>(&self, table: &'t Table, target: &RolloutTarget) -> Result<StartSubjects<'t>, Vec<Problem>> {
+    pub(super) fn subjects<'t>(
+        &self,
+        table: &'t Table,
+        target: &RolloutTarget,
+    ) -> Result<StartSubjects<'t>, Vec<Problem>> {
         let known = self.deps.known.borrow();
         let named = |name: &str| {
             let names = table.services().map(|service| service.spec.name.as_str());
@@ -157,30 +166,23 @@ impl RolloutController {
             RolloutTarget::Service(name) => {
                 let service = named(name).map_err(|problem| vec![problem])?;
                 let section = known.services.get(&service.spec.name).cloned().unwrap_or_default();
-                Ok(StartSubjects { group: None, services: vec![service], section })
+                Ok(StartSubjects::of_service(service, section))
+            }
+            RolloutTarget::Flag(name) => {
+                let flag = FlagStart::of(table, name)?;
+                let section = known.flags.get(name.as_str()).cloned().unwrap_or_default();
+                Ok(StartSubjects::of_flag(flag, &section))
             }
             RolloutTarget::Group(name) => {
                 let found = known.groups.iter().find(|(group, _)| group.as_str() == name);
-                let Some((_, (names, section))) = found else {
+                let Some((_, group)) = found else {
                     let groups = known.groups.keys().map(Name::as_str);
                     return Err(vec![
                         Mismatch::new(format!("unknown group {name:?}"), one_of(groups), "name a group of the config")
                             .at("group", ProblemKind::Unknown),
                     ]);
                 };
-                let (mut services, mut problems) = (Vec::new(), Vec::new());
-                for name in names {
-                    match named(name) {
-                        Ok(service) => services.push(service),
-                        Err(problem) => problems.push(problem),
-                    }
-                }
-                let section = section.clone();
-                if problems.is_empty() {
-                    Ok(StartSubjects { group: Some(name.clone()), services, section })
-                } else {
-                    Err(problems)
-                }
+                StartSubjects::of_group(table, name, group)
             }
         }
     }
@@ -216,8 +218,9 @@ impl RolloutController {
             }
         }
         let traffic = run.services.iter().filter_map(|name| {
-            let (requests_per_second, failing) = self.traffic(table.service_named(name)?, &run.from);
-            Some(StartTraffic { service: name.as_str(), requests_per_second, failing })
+            let (requests_per_second, failing) = self.traffic(table.service_named(name)?, run);
+            let drawn_for = run.drawn_for(name, table);
+            Some(StartTraffic { service: name.as_str(), requests_per_second, failing, drawn_for })
         });
         let (stages, settings) = (run.rollout.stages(), run.rollout.plan().judge());
         warnings.extend(traffic_warnings::of_all(stages, settings, &traffic.collect::<Vec<_>>()));
@@ -228,25 +231,47 @@ impl RolloutController {
     fn forecast(&self, table: &Table, run: &ActiveRollout) -> PlanForecast {
         let services = run.services.iter().filter_map(|name| table.service_named(name));
         let seen = services.map(|service| {
-            let (requests_per_second, failing) = self.traffic(service, &run.from);
+            let (requests_per_second, failing) = self.traffic(service, run);
             SeenTraffic { requests_per_second, failing }
         });
-        forecast::of(run.rollout.plan(), &seen.collect::<Vec<_>>())
+        let only_by = run.services.iter().find_map(|name| run.drawn_for(name, table).only_by());
+        let only_by = only_by.map(str::to_owned);
+        PlanForecast { only_by, ..forecast::of(run.rollout.plan(), &seen.collect::<Vec<_>>()) }
     }
 
     /// Requests per second of a service, and the part of the baseline's that fail.
-    fn traffic(&self, service: &Service, from: &Name) -> (f64, f64) {
+    fn traffic(&self, service: &Service, run: &ActiveRollout) -> (f64, f64) {
         let windows = service.versions.iter().map(|version| self.deps.live.window(service, version, Instant::now()));
         let rate = windows.map(|window| window.per_second(window.recent.requests())).sum();
-        let totals = service.version_named(from).map(|version| version.stats.totals()).unwrap_or_default();
+        // All versions serve the baseline of a flag.
+        let is_flag = !run.moved_services().any(|moved| *moved == service.spec.name);
+        let baseline = service.versions.iter().filter(|version| is_flag || version.name == run.from);
+        let counts =
+            baseline.map(|version| version.stats.totals()).map(|totals| [totals.failures(), totals.requests()]);
+        let [failures, requests] = counts.fold([0, 0], |sum, one| [sum[0] + one[0], sum[1] + one[1]]);
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-        let failing = totals.failures() as f64 / totals.requests().max(500) as f64;
+        let failing = failures as f64 / requests.max(500) as f64;
         (rate, failing.min(1.0))
     }
 }
 
+/// What the baseline did by now, by service; that of a flag is served by all versions.
+fn blue(services: &[&Service], flags: &[MovedFlag], from: &Name) -> Vec<VersionTotals> {
+    let of = |service: &&Service| {
+        let by_flag = flags.iter().any(|flag| flag.services.contains(&service.spec.name));
+        blue_of(service, |version| by_flag || version == from)
+    };
+    services.iter().filter_map(of).collect()
+}
+
+/// What the version with the most requests of those did that may be the baseline.
+pub(super) fn blue_of(service: &Service, is_baseline: impl Fn(&Name) -> bool) -> Option<VersionTotals> {
+    let all = service.versions.iter().filter(|version| is_baseline(&version.name));
+    all.map(|version| version.stats.totals()).max_by_key(VersionTotals::requests)
+}
+
 /// The plan with the ceilings that it needs and does not have.
-fn with_ceilings(
+pub(super) fn with_ceilings(
     section: RolloutSection,
     release: Release,
     blue: &[VersionTotals],
@@ -255,63 +280,6 @@ fn with_ceilings(
     let section = section.merged(&found);
     let release = section.release().map_err(bad_plan::for_caller)?;
     Ok((section, release))
-}
-
-/// The version that has everything, and the one that is to have it; the same ones in all services.
-fn versions(services: &[&Service], to: Option<&str>) -> Result<(Name, Name), Vec<Problem>> {
-    let mut problems = Vec::new();
-    let mut found = BTreeSet::new();
-    for service in services {
-        match versions_of(service, to) {
-            Ok(pair) => drop(found.insert(pair)),
-            // Services with the same versions have the same problem.
-            Err(problem) if problems.contains(&problem) => {}
-            Err(problem) => problems.push(problem),
-        }
-    }
-    let mut found = found.into_iter();
-    match (found.next(), found.next()) {
-        (Some(pair), None) if problems.is_empty() => Ok(pair),
-        (Some((from, to)), Some((other_from, other_to))) if problems.is_empty() => Err(vec![Problem::conflict(
-            "group",
-            format!("{from} to {to} in one service and {other_from} to {other_to} in another"),
-            "the same two versions in all services of a group",
-            "bring the services to the same version first",
-        )]),
-        _ => Err(problems),
-    }
-}
-
-fn versions_of(service: &Service, to: Option<&str>) -> Result<(Name, Name), Problem> {
-    let name = &service.spec.name;
-    let names = || service.versions.iter().map(|version| version.name.as_str());
-    let weights = service.weights();
-    let Some(from) = weights.sole_holder() else {
-        return Err(Problem::conflict(
-            format!("services.{name}.split"),
-            weights.to_string(),
-            "one version with everything, to begin from",
-            format!("flip it first: pointsman flip {name} VERSION"),
-        ));
-    };
-    let others: Vec<&Name> = service.versions.iter().map(|version| &version.name).filter(|v| *v != from).collect();
-    let to = match (to, others.as_slice()) {
-        (Some(to), _) => {
-            let found = service.versions.iter().find(|version| version.name.as_str() == to);
-            &found.ok_or_else(|| Problem::no_version(ProblemKind::Invalid, "to", to, names()))?.name
-        }
-        (None, [other]) => *other,
-        (None, _) => {
-            let wanted = one_of(others.iter().map(|name| name.as_str()));
-            return Err(Problem::invalid("to", "no version", wanted, "say which version is to have everything"));
-        }
-    };
-    if to == from {
-        let found = format!("{to}, which has everything already");
-        let wanted = one_of(others.iter().map(|name| name.as_str()));
-        return Err(Problem::invalid("to", found, wanted, "name another version"));
-    }
-    Ok((from.clone(), to.clone()))
 }
 
 /// The baseline's endpoints in order, of a rolling release; they have to be the candidate's as well.
@@ -360,6 +328,15 @@ fn endpoints(
 }
 
 impl ActiveRollout {
+    /// What the users of a service are drawn for.
+    fn drawn_for<'a>(&'a self, service: &Name, table: &Table) -> DrawnFor<'a> {
+        let Some(MovedFlag { released: ReleasedRule { flag, rule }, .. }) = self.compared_flag(service) else {
+            return DrawnFor::Version;
+        };
+        let others = table.flags().named(flag).is_some_and(|flag| flag.spec.rules().len() > 1);
+        DrawnFor::Variant { only_by: others.then_some(rule.as_str()) }
+    }
+
     /// A candidate's endpoints get nothing before they are upgraded.
     pub(crate) fn closed_at_the_start(&self) -> Vec<EndpointMove> {
         let closed = |service: &Name, address: SocketAddr| EndpointMove {

@@ -12,6 +12,36 @@ use crate::rollout::judge::{Assignment, CandidateShare, JudgeSettings};
 use crate::rollout::stage::Stage;
 use crate::table::Weight;
 
+/// What the users of a service are drawn for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum DrawnFor<'n> {
+    /// A version.
+    #[default]
+    Version,
+    /// A variant of a flag.
+    Variant {
+        /// The rule that draws, if rules before it decide on some of the requests.
+        only_by: Option<&'n str>,
+    },
+}
+
+impl<'n> DrawnFor<'n> {
+    /// The rule that draws, if not all requests are drawn.
+    pub(crate) fn only_by(self) -> Option<&'n str> {
+        match self {
+            Self::Version => None,
+            Self::Variant { only_by } => only_by,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Version => "version",
+            Self::Variant { .. } => "variant",
+        }
+    }
+}
+
 /// The traffic of a service at the start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StartTraffic<'n> {
@@ -21,6 +51,8 @@ pub(crate) struct StartTraffic<'n> {
     pub requests_per_second: f64,
     /// The part of the baseline's requests that fail.
     pub failing: f64,
+    /// What its users are drawn for. How many of the requests a rule of a flag draws is not known before its release.
+    pub drawn_for: DrawnFor<'n>,
 }
 
 /// What the operator of services that are released together will want to know: of the one with the thinnest traffic,
@@ -55,17 +87,17 @@ pub(crate) fn of(stages: &[Stage], settings: &JudgeSettings, traffic: &StartTraf
             };
             let (all, impossible): (Vec<_>, Vec<_>) =
                 bakes.filter_map(need).partition(|need| need.needed <= need.places());
-            let mut said: Vec<_> = impossible.iter().map(|need| need.impossible(traffic.service)).collect();
+            let mut said: Vec<_> = impossible.iter().map(|need| need.impossible(traffic)).collect();
             said.extend(all.iter().filter_map(|need| need.thin(traffic)));
             let most = all.iter().max_by(|a, b| a.in_all().total_cmp(&b.in_all()));
-            said.extend(most.map(|need| need.in_words(traffic.service)));
+            said.extend(most.map(|need| need.in_words(traffic)));
             said
         }
     }
 }
 
 fn thin(weight: Weight, bake: Duration, settings: &JudgeSettings, traffic: &StartTraffic<'_>) -> Option<String> {
-    let StartTraffic { service, requests_per_second, failing } = *traffic;
+    let StartTraffic { service, requests_per_second, failing, .. } = *traffic;
     let shortfall =
         settings.shortfall(CandidateShare::at(weight), failing, ExpectedTraffic { requests_per_second, bake })?;
     Some(format!(
@@ -99,9 +131,10 @@ impl UserNeed {
         needed / self.weight.ratio()
     }
 
-    fn impossible(&self, service: &str) -> String {
+    fn impossible(&self, StartTraffic { service, drawn_for, .. }: &StartTraffic<'_>) -> String {
+        let what = drawn_for.word();
         format!(
-            "{service} at {} %: users stay on their version and each counts once, as one of {} places of this share, and a \
+            "{service} at {} %: users stay on their {what} and each counts once, as one of {} places of this share, and a \
              verdict needs {}: what judge.catches promises cannot be kept here, and the step will be held; raise the \
              weight or judge.catches, or set judge.requests_min",
             self.weight,
@@ -111,13 +144,14 @@ impl UserNeed {
     }
 
     fn thin(&self, traffic: &StartTraffic<'_>) -> Option<String> {
-        let StartTraffic { service, requests_per_second, .. } = *traffic;
+        let StartTraffic { service, requests_per_second, drawn_for, .. } = *traffic;
         let expected = requests_per_second * self.weight.ratio() * self.bake.as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "a count of users")]
         let short = expected < self.needed as f64;
+        let only = drawn_for.only_by().map_or_else(String::new, |rule| format!(", those that rule {rule} draws,"));
         short.then(|| {
             format!(
-                "{service} at {} %: {requests_per_second:.1} requests/s bring {expected:.0} users at the most in a bake of \
+                "{service} at {} %: {requests_per_second:.1} requests/s{only} bring {expected:.0} users at the most in a bake of \
                  {}, and a verdict needs {}; the step will be held until they are there ({})",
                 self.weight,
                 about(self.bake),
@@ -131,10 +165,12 @@ impl UserNeed {
         })
     }
 
-    fn in_words(&self, service: &str) -> String {
+    fn in_words(&self, StartTraffic { service, drawn_for, .. }: &StartTraffic<'_>) -> String {
+        let what = drawn_for.word();
+        let only = drawn_for.only_by().map_or_else(String::new, |rule| format!(" that rule {rule} draws"));
         format!(
-            "{service}: users stay on their version and each counts once, so a step needs users: {} on the new version at \
-             {} %, which takes about {:.0} in all; with fewer it will be held",
+            "{service}: users stay on their {what} and each counts once, so a step needs users: {} on the new {what} at \
+             {} %, which takes about {:.0} in all{only}; with fewer it will be held",
             self.needed,
             self.weight,
             self.in_all()
@@ -152,7 +188,7 @@ fn enough(bake: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollout::judge::judge_settings::Probability;
+    use crate::shared::probability::Probability;
 
     fn said(percent: f64, catches: f64, assignment: Assignment, requests_per_second: f64) -> Vec<String> {
         let stages = [
@@ -161,7 +197,8 @@ mod tests {
         ];
         let catches = Probability::new(catches).unwrap();
         let settings = JudgeSettings { assignment, catches, ..JudgeSettings::default() };
-        of(&stages, &settings, &StartTraffic { service: "shop", requests_per_second, failing: 0.001 })
+        let drawn_for = DrawnFor::Version;
+        of(&stages, &settings, &StartTraffic { service: "shop", requests_per_second, failing: 0.001, drawn_for })
     }
 
     #[test]
@@ -180,6 +217,7 @@ mod tests {
                 service,
                 requests_per_second: *requests_per_second,
                 failing: 0.001,
+                drawn_for: DrawnFor::Version,
             };
             let all: Vec<_> = rates.iter().map(each).collect();
             of_all(&stages, &JudgeSettings::default(), &all)
@@ -197,6 +235,16 @@ mod tests {
         assert!(plain.contains("each counts once") && plain.contains("on the new version at 10 %"), "{plain}");
         let [thin, _] = &said(10.0, 0.02, Assignment::PerKey, 1.0)[..] else { panic!("two lines") };
         assert!(thin.starts_with("shop at 10 %: 1.0 requests/s bring 60 users at the most"), "{thin}");
+        let weight = Weight::from_percent(10.0).unwrap();
+        let stages = [Stage::Bake { weight, bake: Duration::from_secs(600) }];
+        let settings = JudgeSettings { assignment: Assignment::PerKey, ..JudgeSettings::default() };
+        let drawn_for = DrawnFor::Variant { only_by: Some("launch") };
+        let traffic = StartTraffic { service: "shop", requests_per_second: 1.0, failing: 0.001, drawn_for };
+        let [thin, all] = &of(&stages, &settings, &traffic)[..] else { panic!("two lines") };
+        let counted = "1.0 requests/s, those that rule launch draws, bring 60 users at the most";
+        assert!(thin.contains(counted) && !thin.contains("version"), "{thin}");
+        assert!(all.contains("on the new variant at 10 %") && all.contains("in all that rule launch draws"), "{all}");
+        assert!(!all.contains("version"), "{all}");
         let [impossible] = &said(1.0, 0.005, Assignment::PerKey, 1_000.0)[..] else { panic!("one line") };
         assert!(impossible.contains("one of 1000 places") && impossible.contains("cannot be kept"), "{impossible}");
     }

@@ -7,10 +7,11 @@ use utoipa::ToSchema;
 
 use super::evidence_view::{EvidenceView, hold_word};
 use super::saved::{Saved, SavedEvent};
+use super::saved_flag::{SavedFlag, SavedGroupFlag};
 use super::verdict_history::SavedVerdict;
 use crate::rollout::event::{Need, Pause};
-use crate::rollout::judge::{Bake, Names};
-use crate::rollout::plan::Expired;
+use crate::rollout::judge::{Assignment, Bake, Names};
+use crate::rollout::plan::{Expired, Plan};
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::{Stage, StageTask};
 
@@ -21,11 +22,15 @@ pub struct RolloutView {
     pub id: u64,
     /// The group that it is of.
     pub group: Option<String>,
-    /// Its services.
+    /// The services whose requests it is judged by: its own, and those that list its flags.
     pub services: Vec<String>,
-    /// The version that had everything at the start.
+    /// The flag that is released, if it is one; `from` and `to` are variants of it then.
+    pub flag: Option<String>,
+    /// All flags that are released, also those of a group.
+    pub flags: Vec<FlagOfRollout>,
+    /// The version that had everything at the start; of a group of flags only, the variant of its first one.
     pub from: String,
-    /// The version that is to have everything.
+    /// The version that is to have everything; likewise.
     pub to: String,
     /// `canary`, `blue_green` or `rolling`.
     pub strategy: String,
@@ -73,6 +78,22 @@ pub struct RolloutView {
     pub verdicts: Vec<SavedVerdict>,
 }
 
+/// A flag that is released.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct FlagOfRollout {
+    /// The flag.
+    pub flag: String,
+    /// The rule that is moved.
+    pub rule: String,
+    /// The variant that had everything at the start.
+    pub from: String,
+    /// The variant that is to have everything.
+    pub to: String,
+    /// The services in which these variants are compared. In the others of a group versions are, with users who have the
+    /// same side of the flag.
+    pub services: Vec<String>,
+}
+
 /// A stage of a plan.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct StageView {
@@ -89,14 +110,12 @@ impl RolloutView {
     #[must_use]
     pub fn of(saved: &Saved, rollout: &Rollout, now: Duration) -> Self {
         let bake = rollout.bake(now);
-        let (stage, left) = match rollout.phase() {
-            Phase::Going { stage, since } => (Some(stage), left(rollout, stage, since, now)),
-            Phase::Paused { stage, .. } => (Some(stage), None),
-            Phase::Back(back) => (Some(back.turned), None),
-            Phase::Finished { .. } => (None, None),
+        let left = match rollout.phase() {
+            Phase::Going { stage, since } => left(rollout, stage, since, now),
+            Phase::Paused { .. } | Phase::Back(_) | Phase::Finished { .. } => None,
         };
         Self {
-            stage,
+            stage: stage_of(rollout.phase()),
             stages: rollout.stages().iter().map(StageView::of).collect(),
             task: rollout.task().map(|task| task.word()),
             endpoints: rollout.task().map(|task| places(saved, task)).unwrap_or_default(),
@@ -112,6 +131,12 @@ impl RolloutView {
         }
     }
 
+    /// What is shown of one that is over, with the stages that it had.
+    #[must_use]
+    pub fn over(saved: &Saved) -> Self {
+        Self { stages: stages(saved), ..Self::stored(saved) }
+    }
+
     /// What is shown of one that is only remembered.
     #[must_use]
     pub fn stored(saved: &Saved) -> Self {
@@ -125,12 +150,14 @@ impl RolloutView {
             id: saved.id,
             group: saved.group.clone(),
             services: saved.services.clone(),
+            flag: saved.flag.as_ref().map(|flag| flag.name.clone()),
+            flags: FlagOfRollout::all(saved),
             from: saved.from.clone(),
             to: saved.to.clone(),
             strategy: saved.strategy.clone(),
             phase: phase_word(saved),
             ending,
-            paused_because: pause.map(pause_text),
+            paused_because: pause.map(|why| pause_text(saved, why)),
             waits_for: saved.need().map(Need::word),
             command: saved.command(),
             stage: None,
@@ -151,6 +178,24 @@ impl RolloutView {
             verdicts: saved.verdicts.clone(),
         }
     }
+}
+
+/// The stage of the plan that it is in, or in which it turned.
+pub(crate) fn stage_of(phase: Phase) -> Option<usize> {
+    match phase {
+        Phase::Going { stage, .. } | Phase::Paused { stage, .. } => Some(stage),
+        Phase::Back(back) => Some(back.turned),
+        Phase::Finished { .. } => None,
+    }
+}
+
+/// The stages of its plan, made again; none if the plan is none any more.
+fn stages(saved: &Saved) -> Vec<StageView> {
+    let most = saved.endpoints.iter().map(Vec::len).max().unwrap_or(1).max(1);
+    let endpoints = u32::try_from(most).unwrap_or(u32::MAX);
+    let release = saved.plan.release().ok();
+    let plan = release.and_then(|release| release.plan(endpoints, Assignment::PerRequest).ok());
+    plan.iter().flat_map(Plan::stages).map(|stage| StageView::of(&stage)).collect()
 }
 
 /// The word for the phase.
@@ -178,10 +223,10 @@ fn left(rollout: &Rollout, stage: usize, since: Duration, now: Duration) -> Opti
     }
 }
 
-fn pause_text(why: Pause) -> String {
+fn pause_text(saved: &Saved, why: Pause) -> String {
     match why {
         Pause::Operator => "an operator paused it".to_owned(),
-        Pause::Shifted => "the split was changed by hand".to_owned(),
+        Pause::Shifted => format!("the {} was changed by hand", saved.moved()),
         Pause::Held(hold) => format!("held for too long: {}", hold_word(hold)),
         Pause::NoAgreement(task) => format!("nobody agreed in time: {}", task.word()),
     }
@@ -192,10 +237,31 @@ fn pause_text(why: Pause) -> String {
 pub(crate) fn evidence(saved: &Saved, rollout: &Rollout, bake: Bake) -> Vec<EvidenceView> {
     let named = saved.services.iter().zip(rollout.judges());
     let view = |(service, judge): (&String, &crate::rollout::judge::Judge)| {
-        let names = Names { service, candidate: &saved.to, baseline: &saved.from };
+        let compared = saved.compared(service);
+        let (candidate, baseline) = (compared.candidate(), compared.baseline());
+        let names = Names { service, candidate: &candidate, baseline: &baseline };
         EvidenceView::of(&names, &judge.verdict_under(rollout.in_charge(), bake, &names))
     };
     named.map(view).collect()
+}
+
+impl FlagOfRollout {
+    fn all(saved: &Saved) -> Vec<Self> {
+        let single = saved.flag.iter().map(|flag| SavedGroupFlag {
+            flag: flag.clone(),
+            from: saved.from.clone(),
+            to: saved.to.clone(),
+            services: saved.services.clone(),
+        });
+        let of = |SavedGroupFlag { flag: SavedFlag { name, rule }, from, to, services }| Self {
+            flag: name,
+            rule,
+            from,
+            to,
+            services,
+        };
+        single.chain(saved.flags.iter().cloned()).map(of).collect()
+    }
 }
 
 impl StageView {

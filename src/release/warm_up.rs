@@ -5,6 +5,9 @@
 //! waited for. What its version fails meanwhile, the version has failed: an operator who starts a rollout says that the
 //! new version is there, and a version that is dead has to be found at once.
 //!
+//! A flag is released to the users of endpoints that have served all along: those are warm from the start, and one that
+//! comes later is cold as ever.
+//!
 //! Endpoints of a version without a share do not serve, and neither do drained ones: they begin when they get requests.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,12 +18,18 @@ use crate::table::{Endpoint, Name, Version, Weight};
 
 /// The endpoints that serve since the rollout began.
 #[derive(Debug, Default)]
-pub(crate) struct WarmUps(BTreeMap<(Name, SocketAddr), ServingEndpoint>);
+pub(crate) struct WarmUps {
+    serving: BTreeMap<(Name, SocketAddr), ServingEndpoint>,
+    /// Whether those that serve at the next look have served before.
+    begins_warm: bool,
+}
 
 /// What is known of an endpoint that serves.
 #[derive(Clone, Copy, Debug)]
 struct ServingEndpoint {
     since: Duration,
+    /// Whether it had served before the rollout began.
+    served_before: bool,
     /// Since when it is well, if it ever was.
     well_since: Option<Duration>,
 }
@@ -37,8 +46,18 @@ pub(crate) struct Warm {
 }
 
 impl WarmUps {
-    /// Looks at the endpoints of both versions at `now`.
-    pub(crate) fn look(&mut self, now: Duration, versions: [&Version; 2], warm_up: Duration) -> Warm {
+    /// The same, where those that serve at the first look have served before.
+    pub(crate) fn of_serving() -> Self {
+        Self { begins_warm: true, ..Self::default() }
+    }
+
+    /// Looks at the endpoints of the versions at `now`.
+    pub(crate) fn look<'v>(
+        &mut self,
+        now: Duration,
+        versions: impl IntoIterator<Item = &'v Version>,
+        warm_up: Duration,
+    ) -> Warm {
         let mut warm = Warm { all: true, ..Warm::default() };
         let mut serving = BTreeSet::new();
         for version in versions.into_iter().filter(|version| version.weight > Weight::ZERO) {
@@ -59,13 +78,15 @@ impl WarmUps {
             warm.all &= judged || version.endpoints.is_empty();
             warm.left = warm.left.max(soonest.filter(|_| !judged));
         }
-        self.0.retain(|place, _| serving.contains(place));
+        self.serving.retain(|place, _| serving.contains(place));
+        self.begins_warm = false;
         warm
     }
 
     fn seen(&mut self, now: Duration, version: &Name, endpoint: &Endpoint) -> ServingEndpoint {
         let place = (version.clone(), endpoint.address);
-        let known = self.0.entry(place).or_insert(ServingEndpoint { since: now, well_since: None });
+        let new = ServingEndpoint { since: now, served_before: self.begins_warm, well_since: None };
+        let known = self.serving.entry(place).or_insert(new);
         if !endpoint.stats.health.is_out() {
             known.well_since.get_or_insert(now);
         }
@@ -75,7 +96,7 @@ impl WarmUps {
 
 impl ServingEndpoint {
     fn cold_until(self, warm_up: Duration) -> Duration {
-        self.well_since.unwrap_or(self.since) + warm_up
+        if self.served_before { Duration::ZERO } else { self.well_since.unwrap_or(self.since) + warm_up }
     }
 }
 
@@ -141,6 +162,16 @@ mod tests {
         assert_eq!(look(&mut warm_ups, 11, &table), (2, false, Some(10)), "nothing of v2 is judged");
         new.health.mark_unhealthy("refused".into());
         assert_eq!(look(&mut warm_ups, 21, &table), (3, true, None), "once");
+    }
+
+    #[test]
+    fn what_served_before_a_flag_was_released_is_warm_and_what_comes_later_is_not() {
+        let (registry, mut warm_ups) = (Registry::new(1), WarmUps::of_serving());
+        let two = compiled(service("v1=90 v2=10", 1), &registry, &[]);
+        assert_eq!(look(&mut warm_ups, 3, &two), (2, true, None));
+        let three = compiled(service("v1=90 v2=10", 2), &registry, &[]);
+        assert_eq!(look(&mut warm_ups, 4, &three), (2, false, None));
+        assert_eq!(look(&mut warm_ups, 14, &three), (3, true, None));
     }
 
     #[test]

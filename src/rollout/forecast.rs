@@ -11,11 +11,11 @@
 use std::time::Duration;
 
 use super::judge::frozen::failures_at_most;
-use super::judge::judge_settings::Probability;
 use super::judge::summary::about;
 use super::judge::{CandidateShare, JudgeSettings};
 use super::plan::{Canary, CanaryStep, Plan, Strategy};
 use super::stage::{Stage, StageTask};
+use crate::shared::probability::Probability;
 use crate::table::Weight;
 
 /// What a service has, of both versions together.
@@ -47,6 +47,8 @@ pub(crate) struct PlanForecast {
     pub takes: Option<Duration>,
     /// How often smoke requests are sent on the way, whose time is not in it.
     pub smoke: usize,
+    /// The rule of a flag that draws, if rules before it decide on some of the requests: how many is not known.
+    pub only_by: Option<String>,
     /// What fits, if this takes longer than its bakes.
     pub suggestion: Option<Suggestion>,
 }
@@ -67,7 +69,13 @@ pub(crate) fn of(plan: &Plan, services: &[SeenTraffic]) -> PlanForecast {
     let fits = bakes(plan).mul_f64(FITS);
     let suggestion = if takes.is_some_and(|takes| takes <= fits) { None } else { suggestion(plan, services, fits) };
     let smoke = plan.stages().iter().filter(|stage| **stage == Stage::Do(StageTask::Smoke)).count();
-    PlanForecast { requests_per_second: if least.is_finite() { least } else { 0.0 }, takes, smoke, suggestion }
+    PlanForecast {
+        requests_per_second: if least.is_finite() { least } else { 0.0 },
+        takes,
+        smoke,
+        only_by: None,
+        suggestion,
+    }
 }
 
 /// The time of the service that takes longest; none if one takes for ever.
@@ -162,8 +170,12 @@ impl PlanForecast {
             rate if rate >= 0.1 || rate == 0.0 => format!("{rate:.1} requests/s"),
             rate => format!("{:.1} requests a minute", rate * 60.0),
         };
+        let (rate, least) = match &self.only_by {
+            Some(rule) => (format!("{rate} at the most (only those count that rule {rule} draws)"), " or more"),
+            None => (rate, ""),
+        };
         let long = match self.takes {
-            Some(takes) => format!("this plan takes about {}", about(takes)),
+            Some(takes) => format!("this plan takes about {}{least}", about(takes)),
             None => "this plan does not end, a step will not get the requests that it needs".to_owned(),
         };
         let other = self.suggestion.as_ref().map_or_else(String::new, |Suggestion { steps, catches, takes }| {
@@ -219,6 +231,9 @@ mod tests {
     #[test]
     fn a_plan_says_how_long_it_takes_and_which_one_fits() {
         assert_eq!(forecast(1_000.0).text(), "at 1000.0 requests/s this plan takes about 40 min");
+        let of_flag = PlanForecast { only_by: Some("launch".to_owned()), ..forecast(1_000.0) }.text();
+        let counted = "at 1000.0 requests/s at the most (only those count that rule launch draws)";
+        assert_eq!(of_flag, format!("{counted} this plan takes about 40 min or more"));
         let thin = forecast(1.0).text();
         assert!(thin.starts_with("at 1.0 requests/s this plan takes about 2"), "{thin}");
         assert!(thin.contains(" h; with steps 10,50,100 and catches 0.1: "), "{thin}");

@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue, Method, Uri};
 use regex::Regex;
 
 use super::event::EventWord;
+use super::judge::guardrail::Guardrail;
 use super::judge::own_metric::OwnMetric;
 use super::judge::{Assignment, JudgeSettings};
 use super::plan::{BlueGreen, Canary, Expired, Plan, PlanProblem, Rolling, Strategy};
@@ -35,6 +36,8 @@ pub struct Release {
     pub smoke: Vec<SmokeRequest>,
     /// What a metrics server is asked about it, while it is under way.
     pub metrics: Arc<[Arc<OwnMetric>]>,
+    /// What of its users must not get worse.
+    pub guardrails: Arc<[Arc<Guardrail>]>,
     /// Beginnings of paths whose responses are not asked for anything but failures.
     pub except: Arc<[Box<str>]>,
 }
@@ -123,13 +126,15 @@ pub struct SmokeRequest {
     pub timeout: Duration,
 }
 
-/// Services that are released together.
+/// Services and flags that are released together.
 #[derive(Clone, Debug)]
 pub struct ReleaseGroup {
     /// Its name.
     pub name: Name,
-    /// Its services, at least two.
+    /// Its services.
     pub services: Vec<Name>,
+    /// Its flags; at least two with the services.
+    pub flags: Vec<Name>,
     /// How.
     pub release: Arc<Release>,
 }
@@ -139,6 +144,8 @@ pub struct ReleaseGroup {
 pub struct Releases {
     /// By service, each of them; one without a section has the default, a canary.
     pub services: BTreeMap<Name, Arc<Release>>,
+    /// By flag, those that say how.
+    pub flags: BTreeMap<Name, Arc<Release>>,
     /// By name.
     pub groups: BTreeMap<Name, Arc<ReleaseGroup>>,
     /// Who is told.
@@ -175,14 +182,16 @@ impl Release {
             }
             Shape::Rolling(shape) => Strategy::Rolling(Rolling { endpoints, batch: shape.batch, watch: shape.watch }),
         };
-        let judge = JudgeSettings { assignment, ..self.judge };
+        let judge = JudgeSettings { assignment, guardrails: 0, ..self.judge };
         let plan = Plan::new(strategy.clone(), judge, self.on_expired)?;
+        let comparing = plan.stages().iter().filter(|stage| stage.compares()).count();
+        let guardrails = u32::try_from(self.guardrails.len() * comparing).unwrap_or(u32::MAX);
         let baked = plan.stages().into_iter().map(|stage| match stage {
             Stage::Bake { bake, .. } => bake,
             Stage::Do(_) | Stage::Keep(_) => Duration::ZERO,
         });
         let horizon = baked.sum::<Duration>().max(HORIZON_MIN);
-        Plan::new(strategy, JudgeSettings { horizon, ..judge }, self.on_expired)
+        Plan::new(strategy, JudgeSettings { horizon, guardrails, ..judge }, self.on_expired)
     }
 
     /// The word for the strategy.

@@ -19,11 +19,12 @@ use std::time::Duration;
 use rand::Rng;
 
 use super::TICK;
-use super::event::{RolloutEnding, RolloutEvent};
+use super::event::{RolloutEnding, RolloutEvent, Transition};
+use super::judge::quantiles::Thresholds;
 use super::judge::{Evidence, OutcomeCounts, PerVersion};
 use super::plan::Plan;
 use super::run::{Phase, Rollout};
-use super::stage::TaskResult;
+use super::stage::{StageTask, TaskResult};
 use crate::shared::route_name::RouteName;
 use simulated_traffic::{SimulatedTick, SimulatedTraffic, binomial};
 pub(crate) use world::{Behaviour, BurstKind, Bursts, Later, RoughTime, SimulatedWorld, UserPopulation};
@@ -54,63 +55,98 @@ pub(crate) struct SimulatedRun {
     pub failed_with_shield: u64,
 }
 
-/// Simulates a release for `most` at the longest.
-pub(crate) fn simulate(plan: &Plan, world: &SimulatedWorld, most: Duration, random: &mut impl Rng) -> SimulatedRun {
-    let services = world.services.max(1) as usize;
-    let (mut rollout, first) = Rollout::start(plan.clone(), services, Duration::ZERO);
-    let mut task = first.task;
-    let mut run = SimulatedRun {
-        outcome: SimulatedEnd::Unfinished,
-        took: most,
-        candidate_requests: 0,
-        failed: 0,
-        failed_with_shield: 0,
-    };
-    let healthy = world.healthy();
-    let of = |number: usize| if number == 0 { world } else { &healthy };
-    let mut traffic: Vec<_> =
-        (0..services).map(|number| SimulatedTraffic::new(of(number), number, plan.judge(), random)).collect();
-    let thresholds = plan.judge().slower.map(|tolerated| simulated_traffic::thresholds(world.spread, tolerated));
-    let page: Vec<_> = world.page.and_then(|_| RouteName::new(b"/page")).into_iter().collect();
-    let endpoints = Some(PerVersion { candidate: world.endpoints, baseline: world.endpoints });
-    let mut now = Duration::ZERO;
-    while now < most {
-        // All gates agree.
-        while let Some(begun) = task {
-            task = rollout.answer(now, begun, &TaskResult::Done).and_then(|made| made.task);
+/// A release that is simulated tick by tick: its caller can look at a clock in between, and leave it.
+#[derive(Debug)]
+pub(crate) struct ReleaseSimulation {
+    world: SimulatedWorld,
+    rollout: Rollout,
+    task: Option<StageTask>,
+    traffic: Vec<SimulatedTraffic>,
+    thresholds: Option<Thresholds>,
+    /// The page that is watched, if there is one.
+    page: Vec<RouteName>,
+    now: Duration,
+    /// The longest that it is simulated.
+    most: Duration,
+    run: SimulatedRun,
+}
+
+impl ReleaseSimulation {
+    /// A release that is about to begin, and is simulated for `most` at the longest.
+    pub(crate) fn new(plan: &Plan, world: &SimulatedWorld, most: Duration, random: &mut impl Rng) -> Self {
+        let services = world.services.max(1) as usize;
+        let (rollout, first) = Rollout::start(plan.clone(), services, Duration::ZERO);
+        let of = |number: usize| if number == 0 { *world } else { world.healthy() };
+        let traffic =
+            (0..services).map(|number| SimulatedTraffic::new(of(number), number, plan.judge(), random)).collect();
+        let run = SimulatedRun {
+            outcome: SimulatedEnd::Unfinished,
+            took: most,
+            candidate_requests: 0,
+            failed: 0,
+            failed_with_shield: 0,
+        };
+        Self {
+            world: *world,
+            rollout,
+            task: first.task,
+            traffic,
+            thresholds: plan.judge().slower.map(|tolerated| simulated_traffic::thresholds(world.spread, tolerated)),
+            page: world.page.and_then(|_| RouteName::new(b"/page")).into_iter().collect(),
+            now: Duration::ZERO,
+            most,
+            run,
         }
-        match rollout.phase() {
-            Phase::Finished { ending, .. } => {
-                return SimulatedRun { outcome: SimulatedEnd::Ended(ending), took: now, ..run };
-            }
-            Phase::Paused { .. } => return SimulatedRun { outcome: SimulatedEnd::Paused, took: now, ..run },
+    }
+
+    /// Simulates the next tick; what came of the release, if it is over.
+    pub(crate) fn tick(&mut self, random: &mut impl Rng) -> Option<SimulatedRun> {
+        if self.now >= self.most {
+            return Some(self.run);
+        }
+        // All gates agree.
+        while let Some(begun) = self.task {
+            self.task = self.rollout.answer(self.now, begun, &TaskResult::Done).and_then(|made| made.task);
+        }
+        match self.rollout.phase() {
+            Phase::Finished { ending, .. } => return Some(self.ended(SimulatedEnd::Ended(ending))),
+            Phase::Paused { .. } => return Some(self.ended(SimulatedEnd::Paused)),
             Phase::Going { .. } | Phase::Back(_) => {}
         }
-        now += TICK;
-        let ticks: Vec<_> = traffic.iter_mut().map(|traffic| traffic.tick(now, &rollout, random)).collect();
+        self.now += TICK;
+        let made = self.requests(random);
+        self.task = made.and_then(|made| made.task);
+        let blocked = matches!(made.map(|made| made.event), Some(RolloutEvent::RollbackBlocked { .. }));
+        blocked.then(|| self.ended(SimulatedEnd::Paused))
+    }
+
+    fn ended(&self, outcome: SimulatedEnd) -> SimulatedRun {
+        SimulatedRun { outcome, took: self.now, ..self.run }
+    }
+
+    /// What the requests of a tick make of the rollout.
+    fn requests(&mut self, random: &mut impl Rng) -> Option<Transition> {
+        let Self { world, rollout, traffic, thresholds, page, now, run, .. } = self;
+        let ticks: Vec<_> = traffic.iter_mut().map(|traffic| traffic.tick(*now, rollout, random)).collect();
         for epoch in ticks.iter().flat_map(|tick| &tick.epochs) {
             let OutcomeCounts { requests, failures, .. } = epoch.outcomes.candidate;
             run.candidate_requests += requests;
             run.failed += failures;
             run.failed_with_shield += binomial(failures, world.baseline_failing, random);
         }
+        let endpoints = Some(PerVersion { candidate: world.endpoints, baseline: world.endpoints });
         let evidence = ticks.iter().map(|SimulatedTick { epochs, routes, users }| Evidence {
             epochs,
             routes,
-            route_names: &page,
+            route_names: page,
             endpoints,
-            thresholds,
+            thresholds: *thresholds,
             users: *users,
             ..Evidence::default()
         });
         let evidence: Vec<_> = evidence.collect();
-        let made = rollout.tick(now, &evidence);
-        task = made.and_then(|made| made.task);
-        if let Some(RolloutEvent::RollbackBlocked { .. }) = made.map(|made| made.event) {
-            return SimulatedRun { outcome: SimulatedEnd::Paused, took: now, ..run };
-        }
+        rollout.tick(*now, &evidence)
     }
-    run
 }
 
 #[cfg(test)]

@@ -22,6 +22,14 @@ pub enum Stage {
     Keep(Duration),
 }
 
+impl Stage {
+    /// Whether both versions have a share in it.
+    #[must_use]
+    pub(crate) fn compares(&self) -> bool {
+        matches!(self, Self::Bake { weight, .. } if *weight > Weight::ZERO && *weight < Weight::FULL)
+    }
+}
+
 /// Something that is not decided here but done by the runner of the machine, who answers with [`TaskResult`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

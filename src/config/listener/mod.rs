@@ -17,6 +17,7 @@ use self::proxy_protocol::{ProxyProtocol, RawProxyProtocol};
 use self::redirect::RawRedirect;
 use crate::config::build::Build;
 use crate::config::check::{self, every};
+use crate::config::flag_answers::{FlagAnswers, OFREP};
 use crate::config::limits::{ListenerLimits, RawListenerLimits, RawRate};
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
@@ -54,22 +55,39 @@ pub struct ListenerConfig {
     pub tls: Option<ServerSettings>,
     /// The port of the https URLs that every request is sent to, if none is forwarded.
     pub redirect_https: Option<u16>,
+    /// Whether it answers calls for flags.
+    pub flags: FlagAnswers,
+    /// Whether it takes events of users.
+    pub events: bool,
+}
+
+impl ListenerConfig {
+    /// Its section of the config.
+    #[must_use]
+    pub fn section(&self) -> String {
+        match self.flags {
+            FlagAnswers::OfContexts(_) => OFREP.to_owned(),
+            FlagAnswers::None | FlagAnswers::OfSite => format!("listeners.{}", self.name),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(crate) struct RawListener {
-    address: Option<String>,
-    trusted_proxies: List<String>,
-    idle_timeout: Option<Setting<TimeSpan>>,
-    h2c: Option<bool>,
-    strict_targets: Option<bool>,
-    proxy_protocol: Option<RawProxyProtocol>,
-    connections_max: Option<Setting<Quantity>>,
-    connections_per_address_max: Option<Setting<Quantity>>,
-    rate: Option<RawRate>,
-    tls: Option<RawServerTls>,
-    redirect_https: Option<RawRedirect>,
+    pub(crate) address: Option<String>,
+    pub(crate) trusted_proxies: List<String>,
+    pub(crate) idle_timeout: Option<Setting<TimeSpan>>,
+    pub(crate) h2c: Option<bool>,
+    pub(crate) strict_targets: Option<bool>,
+    pub(crate) proxy_protocol: Option<RawProxyProtocol>,
+    pub(crate) connections_max: Option<Setting<Quantity>>,
+    pub(crate) connections_per_address_max: Option<Setting<Quantity>>,
+    pub(crate) rate: Option<RawRate>,
+    pub(crate) tls: Option<RawServerTls>,
+    pub(crate) redirect_https: Option<RawRedirect>,
+    pub(crate) ofrep: Option<bool>,
+    pub(crate) events: Option<bool>,
 }
 
 /// All listeners: at least one, each on an address of its own.
@@ -106,7 +124,12 @@ impl RawListener {
         }
     }
 
-    fn build(&self, name: &str, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<ListenerConfig, ErrorGuaranteed> {
+    pub(crate) fn build(
+        &self,
+        name: &str,
+        at: &ConfigPath<'_>,
+        build: &mut Build<'_>,
+    ) -> Result<ListenerConfig, ErrorGuaranteed> {
         let (base, report) = (build.base, &mut build.report);
         let name = check::name(name, at, report);
         let address = match &self.address {
@@ -155,6 +178,8 @@ impl RawListener {
             limits,
             tls,
             redirect_https,
+            flags: if self.ofrep == Some(true) { FlagAnswers::OfSite } else { FlagAnswers::None },
+            events: self.events == Some(true),
         })
     }
 }

@@ -5,8 +5,10 @@
 //! as Linux has it unless `net.ipv6.bindv6only` was changed: without this check a start would blame another process for
 //! a port that is taken by its own config.
 
-use crate::problem::Mismatch;
 use std::net::SocketAddr;
+
+use crate::config::flag_answers::OFREP;
+use crate::problem::Mismatch;
 
 /// An address, and the name of the section that listens there.
 pub(crate) struct ListenAddress<'a> {
@@ -20,22 +22,22 @@ impl<'a> ListenAddress<'a> {
         Some(Self { name, address: address?.parse().ok()? })
     }
 
+    fn section(&self) -> String {
+        if self.name == OFREP { OFREP.to_owned() } else { format!("listeners.{}", self.name) }
+    }
+
     /// Why `address` cannot be listened on beside this one.
     pub(crate) fn conflict(&self, address: SocketAddr) -> Option<Mismatch> {
         if !overlap(self.address, address) {
             return None;
         }
-        let (name, own) = (self.name, self.address);
+        let (section, own) = (self.section(), self.address);
         Some(if own == address {
-            Mismatch::new(
-                format!("{address}, the address of listeners.{name} too"),
-                "one of its own",
-                "change or remove one",
-            )
+            Mismatch::new(format!("{address}, the address of {section} too"), "one of its own", "change or remove one")
         } else {
             let wide = if own.ip().is_unspecified() { own } else { address };
             Mismatch::new(
-                format!("{address} beside {own} of listeners.{name}"),
+                format!("{address} beside {own} of {section}"),
                 format!("no overlap: {wide} takes the port on all addresses"),
                 "change one of the ports, or name the addresses one by one",
             )

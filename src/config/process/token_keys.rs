@@ -1,7 +1,6 @@
 //! `[jwt]`: the keys that tokens of users are verified by, and what a token has to be.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
@@ -158,11 +157,10 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// Notes that services look at tokens that nothing verifies: one remark, at the first of them.
-pub(crate) fn remark_unverified(services: &[Arc<ServiceSpec>], at: &ConfigPath<'_>, report: &mut Report<'_>) {
-    let unverified_by = || services.iter().filter(|service| service.reads_tokens());
-    let names = unverified_by().map(|service| service.name.as_str());
-    if let Some((text, first)) = unverified(names).zip(unverified_by().next()) {
+/// Notes that these services look at tokens that nothing verifies: one remark, at the first of them.
+pub(crate) fn remark_unverified(readers: &[&ServiceSpec], at: &ConfigPath<'_>, report: &mut Report<'_>) {
+    let names = readers.iter().map(|service| service.name.as_str());
+    if let Some((text, first)) = unverified(names).zip(readers.first()) {
         let key = report.key(&at.key(first.name.as_str()));
         report.files.remarks.push(key.remark(text));
     }

@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use super::config_path::ConfigPath;
 
 /// A list. An element that did not fit is a hole, so that the others are reported under their own numbers.
-#[derive(Debug, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Deserialize)]
 #[serde(transparent)]
 pub(crate) struct List<T>(Vec<Option<T>>);
 

@@ -4,6 +4,7 @@
 //! Who wrote both believes that both do something. A default is not what anybody wrote: where one of the two is a
 //! default, it is a problem only if the release could never go on.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::problem::Mismatch;
 use crate::rollout::judge::own_metric::OwnMetric;
 use crate::rollout::judge::response_rules::ResponseRules;
 use crate::rollout::release::{Release, Releases, Shape};
-use crate::table::{ServiceSpec, Weight};
+use crate::table::{Name, ServiceSpec, Weight};
 
 /// A section that is checked.
 struct CheckedSection<'a, 't> {
@@ -41,21 +42,40 @@ pub(crate) fn check(release: &Release, at: &ConfigPath<'_>, report: &mut Report<
     section.checked
 }
 
+/// Services, with the flags that they list.
+#[derive(Clone, Copy)]
+pub(crate) struct TimedServices<'c> {
+    pub(crate) services: &'c [Arc<ServiceSpec>],
+    pub(crate) told: &'c BTreeMap<Name, Vec<Name>>,
+}
+
+impl<'c> TimedServices<'c> {
+    /// The service that waits for the shortest time, of those and of those that list a flag.
+    fn hastiest(self, services: &[Name], flags: &[&Name]) -> Option<&'c Arc<ServiceSpec>> {
+        let lists = |name: &Name| self.told.get(name).is_some_and(|told| told.iter().any(|flag| flags.contains(&flag)));
+        let judged = |service: &&Arc<ServiceSpec>| services.contains(&service.name) || lists(&service.name);
+        self.services.iter().filter(judged).min_by_key(|service| service.policy.response_timeout)
+    }
+}
+
 /// Reports ceilings on slow requests that no request can reach, because it has failed by then.
 pub(crate) fn check_timeouts(
-    services: &[Arc<ServiceSpec>],
+    timed: TimedServices<'_>,
     releases: &Releases,
     report: &mut Report<'_>,
 ) -> Result<(), ErrorGuaranteed> {
     let (services_at, groups_at) = (ConfigPath::Root.key("services"), ConfigPath::Root.key("groups"));
     let mut checked = Ok(());
-    for service in services {
+    for service in timed.services {
         let Some(release) = releases.services.get(&service.name) else { continue };
         checked = checked.and(check_timeout(release, Some(service), &services_at.key(&service.name), report));
     }
+    for (flag, release) in &releases.flags {
+        let at = ConfigPath::Root.key("flags");
+        checked = checked.and(check_timeout(release, timed.hastiest(&[], &[flag]), &at.key(flag), report));
+    }
     for group in releases.groups.values() {
-        let members = services.iter().filter(|service| group.services.contains(&service.name));
-        let hastiest = members.min_by_key(|service| service.policy.response_timeout);
+        let hastiest = timed.hastiest(&group.services, &group.flags.iter().collect::<Vec<_>>());
         checked = checked.and(check_timeout(&group.release, hastiest, &groups_at.key(&group.name), report));
     }
     checked

@@ -14,9 +14,8 @@ use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{FromScalar, Quantity, Scalar, Setting, TimeSpan, number};
 use crate::problem::Mismatch;
 use crate::rollout::judge::JudgeSettings;
-use crate::rollout::judge::judge_settings::{
-    Ceilings, FailedCalls, Increase, Margin, Multiple, Probability, SlowCeiling,
-};
+use crate::rollout::judge::judge_settings::{Ceilings, FailedCalls, Increase, Margin, Multiple, SlowCeiling};
+use crate::shared::probability::Probability;
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]

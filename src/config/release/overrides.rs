@@ -23,7 +23,7 @@ struct Changeable {
     keys: &'static [&'static str],
 }
 
-const TABLES: [Changeable; 6] = [
+const TABLES: [Changeable; 7] = [
     Changeable {
         way: &[],
         keys: &[
@@ -38,12 +38,15 @@ const TABLES: [Changeable; 6] = [
             "batch",
             "drain_timeout",
             "verify_timeout",
+            "guardrails",
             "judge",
         ],
     },
     // A gate "webhook" asks the webhook of the file.
     Changeable { way: &["steps", EACH], keys: &["weight", "bake", "gate"] },
     Changeable { way: &["rollback"], keys: &["gradual"] },
+    // Metrics that the file defines.
+    Changeable { way: &["guardrails", EACH], keys: &["metric", "tolerate", "users_min"] },
     Changeable {
         way: &["judge"],
         keys: &[
@@ -76,7 +79,7 @@ pub struct ReleaseOverrides(RolloutSection);
 
 /// Where the keys stand that are no caller's.
 pub(crate) const IN_THE_FILE: &str =
-    "write it into the section rollout of the service or group in the config file, and reload";
+    "write it into the section rollout of the service, flag or group in the config file, and reload";
 
 impl ReleaseOverrides {
     /// What of `plan` a caller may change, and everything else that is in there.
@@ -188,6 +191,7 @@ mod tests {
             "no = 1",
             "steps = [{ no = 1 }]",
             "rollback = { no = 1 }",
+            "guardrails = [{ no = 1 }]",
             "judge = { no = 1 }",
             "judge = { slow_max = { no = 1 } }",
         ];
@@ -210,6 +214,7 @@ mod tests {
             "rollback": { "gradual": "1s", "command": ["sh"] },
             "steps": [1, { "weight": 5, "gate": "manual", "webhook": { "url": "http://10.0.0.1/" } }],
             "metrics": [{ "name": "a", "url": "http://10.0.0.1/", "query": "up", "at_most": 1 }],
+            "guardrails": ["purchase", { "metric": "revenue", "tolerate": 0.1, "query": "up" }],
             "judge": { "alpha": 0.01, "query": "up", "slow_max": { "at_most": 0.1, "url": "x" } },
         });
         let (kept, refused) = ReleaseOverrides::read(&plan);
@@ -221,6 +226,7 @@ mod tests {
         let mut others = paths(&plan);
         others.sort();
         let wanted = [
+            "plan.guardrails[2].query",
             "plan.judge.query",
             "plan.judge.slow_max.url",
             "plan.metrics",
@@ -235,6 +241,7 @@ mod tests {
         assert_eq!(others, wanted);
         let left = json!({
             "bake": "1s", "rollback": { "gradual": "1s" }, "steps": [1, { "weight": 5, "gate": "manual" }],
+            "guardrails": ["purchase", { "metric": "revenue", "tolerate": 0.1 }],
             "judge": { "alpha": 0.01, "slow_max": { "at_most": 0.1 } },
         });
         assert_eq!(kept, ReleaseOverrides(serde_json::from_value(left).unwrap()));

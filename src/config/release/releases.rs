@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::group;
-use super::group::RawGroup;
+use super::group::{self, RawGroup, Releasable};
+use super::of_flag;
 use super::rollout::RawRollout;
 use super::section::RolloutSection;
 use crate::config::build::Build;
+use crate::config::flag::RawFlag;
 use crate::config::process::notify;
 use crate::config::process::notify::RawNotify;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::input::Input;
 use crate::config::reader::report::ErrorGuaranteed;
-use crate::config::service::RawService;
-use crate::rollout::release::Releases;
+use crate::rollout::release::{Release, Releases};
 use crate::table::Name;
 
 /// The rollout sections as they are written; empty ones where none is.
@@ -25,6 +25,8 @@ pub struct RolloutSections {
     pub services: BTreeMap<Name, RolloutSection>,
     /// By group, each of them.
     pub groups: BTreeMap<Name, RolloutSection>,
+    /// By flag, those that are written.
+    pub flags: BTreeMap<Name, RolloutSection>,
 }
 
 impl RolloutSections {
@@ -36,13 +38,14 @@ impl RolloutSections {
         };
         let services = releases.services.keys().map(|name| (name.clone(), section("services", name)));
         let groups = releases.groups.keys().map(|name| (name.clone(), section("groups", name)));
-        Self { services: services.collect(), groups: groups.collect() }
+        let flags = releases.flags.keys().map(|name| (name.clone(), section("flags", name)));
+        Self { services: services.collect(), groups: groups.collect(), flags: flags.collect() }
     }
 }
 
-/// The releases of all services and groups, and who is told.
+/// The releases of all services, flags and groups, and who is told.
 pub(crate) fn build(
-    services: &BTreeMap<String, RawService>,
+    known: Releasable<'_>,
     groups: &BTreeMap<String, RawGroup>,
     notified: &BTreeMap<String, RawNotify>,
     build: &mut Build<'_>,
@@ -51,7 +54,7 @@ pub(crate) fn build(
     // One for all services that say nothing: a config may have thousands.
     let default = RawRollout::default().build(&services_at.key("rollout"), build).map(Arc::new)?;
     let mut releases = Ok(BTreeMap::new());
-    for (name, service) in services {
+    for (name, service) in known.services {
         let at = services_at.key(name);
         let release = match service.rollout() {
             Some(raw) => raw.build(&at.key("rollout"), build).map(Arc::new),
@@ -64,7 +67,27 @@ pub(crate) fn build(
             _ => {}
         }
     }
-    let groups = group::build_all(groups, services, &ConfigPath::Root.key("groups"), build);
+    let flags = flags(known.flags, build);
+    let groups = group::build_all(groups, known, &ConfigPath::Root.key("groups"), build);
     let notify = notify::build_all(notified, &ConfigPath::Root.key("notify"), build);
-    Ok(Releases { services: releases?, groups: groups?, notify: notify? })
+    Ok(Releases { services: releases?, flags: flags?, groups: groups?, notify: notify? })
+}
+
+/// The releases of the flags that say how.
+fn flags(
+    flags: &BTreeMap<String, RawFlag>,
+    build: &mut Build<'_>,
+) -> Result<BTreeMap<Name, Arc<Release>>, ErrorGuaranteed> {
+    let all = ConfigPath::Root.key("flags");
+    let mut releases = Ok(BTreeMap::new());
+    for (name, flag) in flags {
+        let Some(release) = of_flag::build(flag, name, &all.key(name), build) else { continue };
+        // A bad name is reported with its flag.
+        match (release, Name::new(name), &mut releases) {
+            (Ok(release), Ok(name), Ok(releases)) => drop(releases.insert(name, Arc::new(release))),
+            (Err(reported), ..) => releases = Err(reported),
+            _ => {}
+        }
+    }
+    releases
 }

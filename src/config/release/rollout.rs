@@ -12,6 +12,8 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use utoipa::ToSchema;
 
 use super::contradictions;
+use super::guardrails;
+use super::guardrails::RawGuardrail;
 use super::hook::RawHook;
 use super::judge::RawJudge;
 use super::own_metrics;
@@ -84,6 +86,10 @@ pub(crate) struct RawRollout {
     upgrade: Option<RawHook>,
     #[schema(ignore)]
     undo: Option<RawHook>,
+    /// Metrics of the config file that must not get worse for users: their names, or objects of `metric`, `tolerate` and
+    /// `users_min`.
+    #[schema(value_type = Option<Vec<serde_json::Value>>, example = json!(["purchase"]))]
+    guardrails: Option<List<RawGuardrail>>,
     /// What the judge tolerates; its keys are changed one by one.
     #[schema(value_type = Option<BTreeMap<String, serde_json::Value>>, example = json!({"alpha": 0.01, "slower": false}))]
     judge: Option<RawJudge>,
@@ -156,9 +162,11 @@ impl RawStrategy {
     /// The keys that not every strategy knows and this one does.
     pub(crate) fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Canary => &["smoke", "steps", "bake", "watch", "keep", "rollback", "webhook"],
+            Self::Canary => &["smoke", "guardrails", "steps", "bake", "watch", "keep", "rollback", "webhook"],
             Self::BlueGreen => &["smoke", "watch", "keep"],
-            Self::Rolling => &["smoke", "watch", "batch", "drain_timeout", "verify_timeout", "upgrade", "undo"],
+            Self::Rolling => {
+                &["smoke", "guardrails", "watch", "batch", "drain_timeout", "verify_timeout", "upgrade", "undo"]
+            }
         }
     }
 
@@ -182,6 +190,8 @@ impl RawRollout {
         let metrics =
             self.metrics.as_ref().map(|raw| own_metrics::build_all(raw, &at.key("metrics"), build)).transpose();
         let report = &mut build.report;
+        let guardrails =
+            self.guardrails.as_ref().map(|raw| guardrails::build_all(raw, &at.key("guardrails"), report)).transpose();
         let strategy = report.touched(&strategy_at).map_or(Ok(self.strategy.unwrap_or_default()), Err);
         let judge = self.judge.as_ref().unwrap_or(&RawJudge::default()).build(&at.key("judge"), report);
         let except = self.judge.as_ref().map_or_else(|| Ok(Arc::default()), |raw| raw.except(&at.key("judge"), report));
@@ -204,8 +214,9 @@ impl RawRollout {
         });
         let webhook: Option<Webhook> = webhook?;
         let smoke = smoke?.unwrap_or_default();
-        let metrics = metrics?.unwrap_or_default();
-        let release = Release { shape: shape?, judge, on_expired, webhook, smoke, metrics, except: except? };
+        let (metrics, guardrails) = (metrics?.unwrap_or_default(), guardrails?.unwrap_or_default());
+        let release =
+            Release { shape: shape?, judge, on_expired, webhook, smoke, metrics, guardrails, except: except? };
         contradictions::check(&release, at, &mut build.report).map(|()| release)
     }
 
@@ -231,6 +242,7 @@ impl RawRollout {
             ("rollback", self.rollback.is_some()),
             ("webhook", self.webhook.is_some()),
             ("smoke", self.smoke.is_some()),
+            ("guardrails", self.guardrails.is_some()),
             ("watch", self.watch.is_some()),
             ("keep", self.keep.is_some()),
             ("batch", self.batch.is_some()),

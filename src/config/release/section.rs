@@ -56,6 +56,11 @@ impl RolloutSection {
         }
     }
 
+    /// Whether the strategy is the one that upgrades endpoints.
+    pub(crate) fn is_rolling(&self) -> bool {
+        self.0.get("strategy").and_then(Value::as_str) == Some(RawStrategy::Rolling.word())
+    }
+
     /// Whether nothing is written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -172,16 +177,17 @@ mod tests {
         let config: Config = parse(EXAMPLE, Path::new("/etc/pointsman")).unwrap();
         let (releases, sections) = (&config.releases, &config.rollout_sections);
         let services = releases.services.iter().map(|(name, release)| (release, &sections.services[name]));
+        let flags = releases.flags.iter().map(|(name, release)| (release, &sections.flags[name]));
         let groups = releases.groups.iter().map(|(name, group)| (&group.release, &sections.groups[name]));
         let mut strategies = Vec::new();
-        for (release, section) in services.chain(groups) {
+        for (release, section) in services.chain(flags).chain(groups) {
             let stored: RolloutSection = serde_json::from_str(&serde_json::to_string(section).unwrap()).unwrap();
             assert_eq!(&stored, section);
             // Regular expressions cannot be compared, their text can.
             assert_eq!(format!("{:?}", stored.release().unwrap()), format!("{release:?}"));
             strategies.push(release.strategy_word());
         }
-        assert_eq!(strategies, ["canary", "rolling", "rolling", "blue_green"]);
+        assert_eq!(strategies, ["canary", "rolling", "rolling", "canary", "blue_green"]);
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn named<K: PartialEq>(
 }
 
 /// The elements of a list that is not empty, or none if there is no such key.
-fn texts<T>(
+pub(crate) fn texts<T>(
     raw: Option<&Texts>,
     at: &ConfigPath<'_>,
     build: &mut Build<'_>,
@@ -120,7 +120,7 @@ fn texts<T>(
 }
 
 /// A method; its case counts.
-fn method(text: &str, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Method, ErrorGuaranteed> {
+pub(crate) fn method(text: &str, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Method, ErrorGuaranteed> {
     match Method::from_bytes(text.as_bytes()) {
         Ok(method) if !text.bytes().any(|b| b.is_ascii_lowercase()) => Ok(method),
         Ok(_) | Err(_) => {
@@ -132,7 +132,7 @@ fn method(text: &str, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Meth
 }
 
 /// A pattern of the path, which every request has and which begins with `/`.
-fn path(raw: &RawPattern, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Pattern, ErrorGuaranteed> {
+pub(crate) fn path(raw: &RawPattern, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Pattern, ErrorGuaranteed> {
     let pattern = raw.build(at, build)?;
     match &pattern {
         Pattern::SemVer(_) | Pattern::Number(_) => {

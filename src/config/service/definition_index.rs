@@ -30,6 +30,11 @@ impl<T> DefinitionIndex<T> {
         self.all.insert(name.to_owned(), definition.map(Arc::new));
     }
 
+    /// Those that are good, in order of their names.
+    pub(crate) fn good(&self) -> impl Iterator<Item = Arc<T>> {
+        self.all.values().filter_map(|found| found.as_ref().ok()).map(Arc::clone)
+    }
+
     /// Whether all of them are good.
     pub(crate) fn check(&self) -> Result<(), ErrorGuaranteed> {
         self.all.values().try_for_each(|found| found.as_ref().map(|_| ()).map_err(|reported| *reported))

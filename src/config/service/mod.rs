@@ -51,6 +51,7 @@ pub(crate) struct RawService {
     split: Option<BTreeMap<String, Setting<Weight>>>,
     versions: BTreeMap<String, RawVersion>,
     rules: List<RawRule>,
+    flags: List<String>,
     on_unhealthy: Option<RawOnUnhealthy>,
     connect_timeout: Option<Setting<TimeSpan>>,
     response_timeout: Option<Setting<TimeSpan>>,
@@ -126,15 +127,26 @@ impl RawService {
     }
 
     /// The names that a split and rules may use, in natural order; a version with a problem counts.
-    fn version_names(&self) -> Vec<Name> {
+    pub(crate) fn version_names(&self) -> Vec<Name> {
         let mut names: Vec<Name> = self.versions.keys().filter_map(|name| Name::new(name).ok()).collect();
         names.sort_by(|a, b| natural_cmp(a, b));
         names
     }
 
+    /// The flags that its requests carry.
+    pub(crate) fn flags(&self) -> &List<String> {
+        &self.flags
+    }
+
     /// How it is released, if that is written.
     pub(crate) fn rollout(&self) -> Option<&RawRollout> {
         self.rollout.as_ref()
+    }
+
+    /// Whether it draws the same users as `other`, once both are released together.
+    pub(crate) fn draws_like(&self, other: &Self) -> bool {
+        let keys = |service: &Self| service.sticky.iter().map(|(_, text)| text.clone()).collect::<Vec<_>>();
+        self.salt == other.salt && keys(self) == keys(other)
     }
 
     /// How many versions are written, also with problems.

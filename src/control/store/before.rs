@@ -13,6 +13,8 @@ pub(crate) struct Before {
     drained: Vec<(String, Vec<(String, String)>)>,
     /// The file's split of a service.
     intent: Vec<(String, Option<String>)>,
+    /// The file's state of a flag.
+    flag_intent: Vec<(String, Option<String>)>,
     rollout: Option<(i64, Option<String>)>,
 }
 
@@ -30,13 +32,18 @@ impl Before {
             let mut split = db.prepare_cached(schema::INTENT_OF)?;
             intent.push((service.to_string(), split.query_row([service.as_str()], |row| row.get(0)).optional()?));
         }
+        let mut flag_intent = Vec::new();
+        for (flag, _) in &record.flag_intent {
+            let mut state = db.prepare_cached(schema::FLAG_INTENT_OF)?;
+            flag_intent.push((flag.to_string(), state.query_row([flag.as_str()], |row| row.get(0)).optional()?));
+        }
         let rollout = record.rollout.map(|(id, _)| {
             let id = id.cast_signed();
             let state = db.query_row(schema::ROLLOUT_STATE, [id], |row| row.get(0)).optional();
             state.map(|state| (id, state))
         });
         let revision = record.revision.as_ref().map(|header| header.number.cast_signed());
-        Ok(Self { revision, drained, intent, rollout: rollout.transpose()? })
+        Ok(Self { revision, drained, intent, flag_intent, rollout: rollout.transpose()? })
     }
 
     /// Puts it back.
@@ -57,6 +64,12 @@ impl Before {
             match split {
                 Some(split) => db.execute(schema::PUT_INTENT, params![service, split])?,
                 None => db.execute(schema::FORGET_INTENT, [service])?,
+            };
+        }
+        for (flag, state) in &self.flag_intent {
+            match state {
+                Some(state) => db.execute(schema::PUT_FLAG_INTENT, params![flag, state])?,
+                None => db.execute(schema::FORGET_FLAG_INTENT, [flag])?,
             };
         }
         if let Some((id, state)) = &self.rollout {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 
 use super::schema::FORMAT;
+use crate::database::file_lock::LockError;
 
 /// Why the store could not be opened, read or written. Nothing on disk was changed.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +115,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    pub(crate) fn of_lock(path: &Path, error: LockError) -> Self {
+        let path = path.to_owned();
+        match error {
+            LockError::InUse => Self::InUse { path },
+            LockError::File(source) => Self::File { path, source },
+        }
+    }
+
     /// What SQLite said while `doing` something with the store at `path`.
     pub(crate) fn at(path: &Path, doing: &'static str, source: rusqlite::Error) -> Self {
         let path = path.to_owned();

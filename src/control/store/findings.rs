@@ -27,7 +27,7 @@
 //! it. What was *replaced* is left alone and changes are refused: a backup that an operator has just put there must not
 //! be written over, and a change that goes to a file without a name would be gone with this process.
 
-use super::place::PlaceFinding;
+use crate::database::place::PlaceFinding;
 
 /// The connection to the database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

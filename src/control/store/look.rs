@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::place::{PlaceFinding, StorePlace};
+use crate::database::place::{PlaceFinding, StorePlace};
 
 /// A look at a local disk takes microseconds, and callers want an answer.
 const LOOK_MAX: Duration = Duration::from_secs(1);

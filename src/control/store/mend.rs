@@ -9,14 +9,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use rusqlite::config::DbConfig;
 
+use crate::table::experiment_run::ExperimentRun;
+use crate::table::flag_state::FlagState;
 use crate::table::{Name, Traffic};
 
 use super::findings::{Action, Contents, Findings, Link, Refusal, decide};
 use super::look::Seen;
-use super::place::{PlaceFinding, StorePlace, beside, parent};
 use super::{Store, StoreError, open, schema};
+use crate::database::file_lock::MODE;
+use crate::database::place::{PlaceFinding, StorePlace, beside, parent};
+use crate::database::sqlite::{abandon, give_name, keep_log, sync_folder};
 
 /// What has to be in the store: the state in force.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +28,10 @@ pub struct KnownState<'a> {
     pub revision: u64,
     /// The traffic of every service that ever was.
     pub traffic: &'a BTreeMap<Name, Arc<Traffic>>,
+    /// The state of every flag that ever was.
+    pub flags: &'a BTreeMap<Name, Arc<FlagState>>,
+    /// The last run of every experiment that ever ran.
+    pub experiments: &'a BTreeMap<Name, Arc<ExperimentRun>>,
 }
 
 const LOOKING: &str = "look at the revision store";
@@ -216,7 +223,10 @@ impl Store {
         let same = |(name, traffic): (&Name, &Arc<Traffic>)| {
             loaded.traffic.get(name).is_some_and(|found| found.salt == traffic.salt && found.slots == traffic.slots)
         };
-        Ok(loaded.revision == known.revision && known.traffic.iter().all(same))
+        let same_flags = known.flags.iter().all(|(name, state)| loaded.flags.get(name) == Some(state));
+        let mut runs = known.experiments.iter();
+        let same_runs = runs.all(|(name, run)| loaded.experiments.get(name) == Some(run));
+        Ok(loaded.revision == known.revision && known.traffic.iter().all(same) && same_flags && same_runs)
     }
 
     /// A new file with everything that the connection knows, whose own file has no name any more.
@@ -240,7 +250,7 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(io(error)),
         }
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(open::MODE).open(new);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(new);
         let file = file.map_err(io)?;
         let name = new.to_str().ok_or_else(|| io(io::Error::other("its path is not UTF-8")))?;
         let copied = self.db.execute("VACUUM INTO ?1", [name]);
@@ -255,7 +265,7 @@ impl Store {
             }
         }
         give_name(new, target).map_err(io)?;
-        let opened = open::sync_folder(target).map_err(io).and_then(|()| {
+        let opened = sync_folder(target).map_err(io).and_then(|()| {
             let db = open::connect(&self.path).map_err(|source| StoreError::at(&self.path, LOOKING, source))?;
             Ok((db, StorePlace::of(&self.path).map_err(io)?))
         });
@@ -314,29 +324,6 @@ impl Store {
 /// A number that is another one when another connection has written something.
 fn data_version(db: &Connection) -> rusqlite::Result<i64> {
     db.pragma_query_value(None, "data_version", |row| row.get(0))
-}
-
-/// Gives a file its name. Not by renaming it: what has come to be there in between is not ours to write over. Where the
-/// file system has no second names, a look has to be enough.
-fn give_name(new: &Path, target: &Path) -> io::Result<()> {
-    match fs::hard_link(new, target) {
-        Ok(()) => fs::remove_file(new),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists || target.exists() => Err(error),
-        Err(_unsupported) => fs::rename(new, target),
-    }
-}
-
-/// Closes a connection whose files have no name any more, and leaves those alone that have it now.
-fn abandon(db: Connection) {
-    keep_log(&db);
-    drop(db);
-}
-
-/// SQLite deletes the log by its name when the last connection is closed, unless it does not empty it.
-fn keep_log(db: &Connection) {
-    if let Err(error) = db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
-        tracing::warn!(%error, "cannot keep the write-ahead log of another store from being deleted");
-    }
 }
 
 /// Where a path leads to, of which the last part may not be there: a link that leads nowhere is followed.
@@ -398,7 +385,8 @@ mod tests {
         let path = folder.path().join("pointsman.db");
         let (mut store, traffic) = unacknowledged(&path);
         close(&mut store);
-        let known = KnownState { revision: 1, traffic: &traffic };
+        let known =
+            KnownState { revision: 1, traffic: &traffic, flags: &BTreeMap::new(), experiments: &BTreeMap::new() };
         store.secure(&known).expect("it is put right");
         assert_eq!(store.load().expect("a read").revision, 1);
         store.secure(&known).expect("and stays so");
@@ -409,7 +397,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("pointsman.db");
         let (mut store, traffic) = unacknowledged(&path);
-        let known = KnownState { revision: 1, traffic: &traffic };
+        let known =
+            KnownState { revision: 1, traffic: &traffic, flags: &BTreeMap::new(), experiments: &BTreeMap::new() };
         close(&mut store);
         let aside = folder.path().join("aside.db");
         fs::rename(&path, &aside).expect("a rename");

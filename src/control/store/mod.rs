@@ -1,10 +1,12 @@
-//! Revisions on disk: what was changed when, by whom and why, and the exact slot runs of each.
+//! Revisions on disk: what was changed when, by whom and why, and the exact slots of each, of services, flags and
+//! experiments.
 //!
 //! SQLite in WAL mode with full sync: when [`Store::commit`] returns, the revision survives a kill and a power cut, and
-//! it is there whole or not at all. `open` refuses what is not ours, `schema` is the format, `read` and `rows` get
-//! things out again. A write that fails (a full disk, say) leaves the store as it was and usable. `place` tells (and
-//! `look` has it tell in time) whether the path still leads to the files that are written, `findings` decides what is
-//! done when it does not, `mend` does it, and `before` takes out what was written to a file that was lost.
+//! it is there whole or not at all. `open` refuses what is not ours, `schema` is the format, `read`, `read_flags`,
+//! `read_experiments` and `rows` get things out again. A write that fails (a full disk, say) leaves the store as it was
+//! and usable. [`place`](crate::database::place) tells (and `look` has it tell in time) whether the path still leads to
+//! the files that are written, `findings` decides what is done when it does not, `mend` does it, and `before` takes out
+//! what was written to a file that was lost.
 
 mod before;
 pub(crate) mod error;
@@ -12,26 +14,31 @@ mod findings;
 mod look;
 mod mend;
 mod open;
-mod place;
 mod read;
+mod read_experiments;
+mod read_flags;
 mod rows;
 pub(crate) mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction, params};
 
-use crate::table::{EndpointAddress, Name, Traffic, Weights};
+use crate::table::experiment_run::ExperimentRun;
+use crate::table::flag_state::FlagState;
+use crate::table::{EndpointAddress, Name, Traffic, Weight, Weights};
 
 use super::difference::Difference;
-use super::planned::Action;
+use super::experiment_difference::{ExperimentDifference, RunEnd};
+use super::flag_difference::FlagDifference;
+use super::planned::{Action, PlannedFlags};
+use crate::database::file_lock::FileLock;
+use crate::database::place::StorePlace;
 use before::Before;
 use findings::Link;
 use look::Looker;
-use place::StorePlace;
 
 pub(crate) use error::StoreError;
 pub(crate) use mend::KnownState;
@@ -60,14 +67,6 @@ pub struct Store {
     lock: Option<FileLock>,
 }
 
-/// The claim of this process on a database file.
-#[derive(Debug)]
-struct FileLock {
-    /// Until it is closed.
-    file: Option<File>,
-    path: PathBuf,
-}
-
 /// What the store holds, to start from.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
@@ -77,6 +76,12 @@ pub struct Loaded {
     pub traffic: BTreeMap<Name, Arc<Traffic>>,
     /// The split that the file asked for, per service.
     pub intent: BTreeMap<Name, Weights>,
+    /// The last state of every flag that ever was.
+    pub flags: BTreeMap<Name, Arc<FlagState>>,
+    /// The state that the file asked for, per flag.
+    pub flag_intent: BTreeMap<Name, FlagState>,
+    /// The last run of every experiment that ever ran.
+    pub experiments: BTreeMap<Name, Arc<ExperimentRun>>,
 }
 
 /// One transaction.
@@ -92,8 +97,54 @@ pub struct Record<'a> {
     pub intent: Vec<(&'a Name, &'a Weights)>,
     /// What the change does, for the audit trail.
     pub difference: &'a [Difference],
+    /// Flags whose state changes.
+    pub flags: Vec<FlagRecord<'a>>,
+    /// The file's states of flags to remember.
+    pub flag_intent: Vec<(&'a Name, &'a FlagState)>,
+    /// Experiments whose run changes.
+    pub experiments: &'a [ExperimentDifference],
     /// A rollout's number and its state.
     pub rollout: Option<(u64, &'a str)>,
+}
+
+/// A flag whose state changes.
+#[derive(Clone, Copy, Debug)]
+pub struct FlagRecord<'a> {
+    /// The flag.
+    pub flag: &'a Name,
+    /// Its state.
+    pub state: &'a FlagState,
+    /// The variant of all while it is disabled, as the config has it: without it the audit trail could not tell later
+    /// how many users a kill switch has moved.
+    pub default: Option<&'a Name>,
+    /// How many users a switch of a flag moves that follows a service, for the same reason.
+    pub followers: Option<Weight>,
+}
+
+impl<'a> FlagRecord<'a> {
+    /// All that are planned.
+    pub(crate) fn all(planned: &'a PlannedFlags) -> Vec<Self> {
+        let record = |difference: &'a FlagDifference| {
+            let state = planned.next.get(&difference.flag)?;
+            Some(Self {
+                flag: &difference.flag,
+                state,
+                default: difference.default.as_ref(),
+                followers: difference.followers,
+            })
+        };
+        planned.difference.iter().filter_map(record).collect()
+    }
+}
+
+impl Record<'_> {
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self { revision, drained, intent, flag_intent, rollout, .. } = self;
+        // The others come with a revision only.
+        revision.is_none() && drained.is_empty() && intent.is_empty() && flag_intent.is_empty() && rollout.is_none()
+    }
 }
 
 /// Who made a revision, when and why.
@@ -132,8 +183,12 @@ pub struct Revision {
     pub restores: Option<u64>,
     /// What spoke against it, if its caller insisted.
     pub forced: Option<String>,
-    /// What it changed.
+    /// What it changed of services.
     pub difference: Vec<Difference>,
+    /// What it changed of flags.
+    pub flags: Vec<FlagDifference>,
+    /// What it changed of experiments.
+    pub experiments: Vec<ExperimentDifference>,
 }
 
 impl Store {
@@ -249,6 +304,16 @@ fn put_revision(db: &Transaction<'_>, header: &Header<'_>, record: &Record<'_>) 
     for (service, traffic) in &record.splits {
         split.execute(params![number, service.as_str(), &*traffic.salt, traffic.slots.to_string()])?;
     }
+    let mut put_flag = db.prepare_cached(schema::PUT_FLAG_STATE)?;
+    for FlagRecord { flag, state, default, followers } in &record.flags {
+        let followers = followers.map(Weight::slots);
+        put_flag.execute(params![number, flag.as_str(), state.to_string(), default.map(Name::as_str), followers])?;
+    }
+    let mut put_run = db.prepare_cached(schema::PUT_EXPERIMENT_RUN)?;
+    for ExperimentDifference { experiment, after, moved, end, before: _ } in record.experiments {
+        let (moved, end) = (moved.map(Weight::slots), end.map(RunEnd::word));
+        put_run.execute(params![number, experiment.as_str(), after.to_string(), moved, end])?;
+    }
     let mut endpoint = db.prepare_cached(schema::PUT_ENDPOINT_CHANGE)?;
     for difference in record.difference {
         for change in &difference.endpoints {
@@ -271,6 +336,10 @@ fn put_state(db: &Transaction<'_>, record: &Record<'_>) -> rusqlite::Result<()> 
     let mut put = db.prepare_cached(schema::PUT_INTENT)?;
     for (service, split) in &record.intent {
         put.execute(params![service.as_str(), split.to_string()])?;
+    }
+    let mut put = db.prepare_cached(schema::PUT_FLAG_INTENT)?;
+    for (flag, state) in &record.flag_intent {
+        put.execute(params![flag.as_str(), state.to_string()])?;
     }
     if let Some((id, state)) = record.rollout {
         db.prepare_cached(schema::PUT_ROLLOUT)?.execute(params![id.cast_signed(), state])?;

@@ -7,6 +7,8 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use crate::control::difference::{Difference, EndpointDifference, SaltedSlots};
 use crate::control::planned::{Entry, History};
+use crate::table::experiment_run::ExperimentRun;
+use crate::table::flag_state::FlagState;
 use crate::table::{Name, Slots, Traffic};
 
 use super::rows::{address, name, number, runs, split};
@@ -40,7 +42,9 @@ impl Store {
             let mut intent = self.db.prepare(schema::INTENT)?;
             let intent = intent.query_map([], |row| Ok((name(row, 0)?, split(row, 1)?)))?.collect::<Result<_, _>>()?;
             let traffic = traffic.into_iter().map(|(name, traffic)| (name, Arc::new(traffic))).collect();
-            Ok(Loaded { revision, traffic, intent })
+            let (flags, flag_intent) = (self.last_flag_states()?, self.flag_intent()?);
+            let experiments = self.last_runs()?;
+            Ok(Loaded { revision, traffic, intent, flags, flag_intent, experiments })
         })
     }
 
@@ -66,7 +70,9 @@ impl Store {
             let has_forced: bool = self.db.query_row(schema::HAS_FORCED, [], |row| row.get(0))?;
             let whole = |head: Revision| {
                 let forced = if has_forced { self.forced(head.number)? } else { None };
-                Ok(Revision { difference: self.difference(head.number)?, forced, ..head })
+                let (difference, flags) = (self.difference(head.number)?, self.flag_difference(head.number)?);
+                let experiments = self.experiment_difference(head.number)?;
+                Ok(Revision { difference, flags, experiments, forced, ..head })
             };
             heads.into_iter().map(whole).collect()
         })
@@ -146,7 +152,7 @@ impl Store {
         split.query_row(params![service.as_str(), revision.cast_signed()], row).optional()
     }
 
-    fn read<T>(&self, read: impl FnOnce() -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    pub(super) fn read<T>(&self, read: impl FnOnce() -> rusqlite::Result<T>) -> Result<T, StoreError> {
         read().map_err(|source| StoreError::at(&self.path, READING, source))
     }
 }
@@ -155,20 +161,34 @@ impl History for Store {
     type Error = StoreError;
 
     fn entries(&self, service: &Name) -> Result<Vec<Entry>, StoreError> {
-        self.read(|| {
-            let mut entries = self.db.prepare_cached(schema::ENTRIES)?;
-            let entry = |row: &Row<'_>| {
-                let restores: Option<i64> = row.get(1)?;
-                Ok(Entry { revision: number(row, 0)?, restores: restores.map(i64::cast_unsigned) })
-            };
-            entries.query_map([service.as_str()], entry)?.collect()
-        })
+        self.read(|| self.db.prepare_cached(schema::ENTRIES)?.query_map([service.as_str()], entry)?.collect())
     }
 
     fn split_at(&self, service: &Name, revision: u64) -> Result<Option<(Arc<str>, Slots)>, StoreError> {
         let split = self.read(|| self.split_before(service, revision))?;
         Ok(split.map(|(salt, slots)| (salt.into(), slots)))
     }
+
+    fn flag_entries(&self, flag: &Name) -> Result<Vec<Entry>, StoreError> {
+        self.read(|| self.entries_of_flag(flag))
+    }
+
+    fn flag_at(&self, flag: &Name, revision: u64) -> Result<Option<FlagState>, StoreError> {
+        self.read(|| self.flag_before(flag, revision))
+    }
+
+    fn experiment_entries(&self, experiment: &Name) -> Result<Vec<Entry>, StoreError> {
+        self.read(|| self.entries_of_experiment(experiment))
+    }
+
+    fn experiment_at(&self, experiment: &Name, revision: u64) -> Result<Option<ExperimentRun>, StoreError> {
+        self.read(|| self.run_before(experiment, revision))
+    }
+}
+
+pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    let restores: Option<i64> = row.get(1)?;
+    Ok(Entry { revision: number(row, 0)?, restores: restores.map(i64::cast_unsigned) })
 }
 
 fn revision(row: &Row<'_>) -> rusqlite::Result<Revision> {
@@ -182,5 +202,7 @@ fn revision(row: &Row<'_>) -> rusqlite::Result<Revision> {
         restores: restores.map(i64::cast_unsigned),
         forced: None,
         difference: Vec::new(),
+        flags: Vec::new(),
+        experiments: Vec::new(),
     })
 }

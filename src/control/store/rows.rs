@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::error::Error;
 
 use rusqlite::Row;
-use rusqlite::types::Type;
+use rusqlite::types::{Type, ValueRef};
 
+use crate::control::experiment_difference::RunEnd;
+use crate::table::experiment_run::ExperimentRun;
+use crate::table::flag_state::FlagState;
 use crate::table::{EndpointAddress, Name, Slots, Weight, Weights};
 
 pub(crate) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
@@ -28,6 +31,35 @@ pub(crate) fn split(row: &Row<'_>, column: usize) -> rusqlite::Result<Weights> {
     parsed(row, column, parse_split)
 }
 
+pub(crate) fn flag_state(row: &Row<'_>, column: usize) -> rusqlite::Result<FlagState> {
+    parsed(row, column, FlagState::parse)
+}
+
+pub(crate) fn experiment_run(row: &Row<'_>, column: usize) -> rusqlite::Result<ExperimentRun> {
+    parsed(row, column, ExperimentRun::parse)
+}
+
+/// Why a run has ended, if it has.
+pub(crate) fn run_end(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<RunEnd>> {
+    if row.get_ref(column)? == ValueRef::Null {
+        return Ok(None);
+    }
+    let known = |text: &str| RunEnd::ALL.into_iter().find(|end| end.word() == text);
+    parsed(row, column, |text| known(text).ok_or_else(|| BadRunEnd(text.to_owned()))).map(Some)
+}
+
+/// A name that may be missing.
+pub(crate) fn name_if_any(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Name>> {
+    if row.get_ref(column)? == ValueRef::Null { Ok(None) } else { name(row, column).map(Some) }
+}
+
+/// A share that may be missing.
+pub(crate) fn share(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Weight>> {
+    let Some(slots) = row.get::<_, Option<i64>>(column)? else { return Ok(None) };
+    let share = u32::try_from(slots).ok().and_then(Weight::from_slots);
+    share.map(Some).ok_or(rusqlite::Error::IntegralValueOutOfRange(column, slots))
+}
+
 /// A stored text that is not a split.
 #[derive(Debug, thiserror::Error)]
 #[error("found the split {0:?}, want `version=percent` items that sum to 100")]
@@ -37,6 +69,11 @@ struct BadSplit(String);
 #[derive(Debug, thiserror::Error)]
 #[error("found the endpoint {0:?}, want IP:PORT or NAME:PORT")]
 struct BadAddress(String);
+
+/// A stored text that is no end of a run.
+#[derive(Debug, thiserror::Error)]
+#[error("found the end {0:?}, want a known one such as `stopped`")]
+struct BadRunEnd(String);
 
 /// Reads what the `Display` of [`Weights`] wrote.
 fn parse_split(text: &str) -> Result<Weights, BadSplit> {

@@ -2,19 +2,20 @@
 //!
 //! Splits are stored as the text of their runs (`v2*10000 v1*90000`), so that an operator can read them in the SQLite
 //! shell, and only for the services that a revision changed: the split of a service at revision N is its youngest row
-//! up to N.
+//! up to N. The states of flags (`on;launch=on*10000 off*90000`) and the runs of experiments
+//! (`on;since=12;share=40;of=0011223344556677;slots=0-40000`) are stored in the same way.
 
 /// Marks a database as ours ("Poin" in ASCII).
 pub(crate) const APPLICATION: i32 = 0x506f_696e;
 
 /// The format that this program reads and writes.
-pub const FORMAT: i32 = 2;
+pub const FORMAT: i32 = 4;
 
 /// Makes an empty database ours. One transaction: a half-made store cannot be found.
 pub(crate) const CREATE: &str = "
 BEGIN IMMEDIATE;
 PRAGMA application_id = 1349478766;
-PRAGMA user_version = 2;
+PRAGMA user_version = 4;
 CREATE TABLE revisions (
     number   INTEGER PRIMARY KEY,
     at_ms    INTEGER NOT NULL,
@@ -57,6 +58,28 @@ CREATE TABLE forced (
     revision INTEGER PRIMARY KEY,
     against  TEXT NOT NULL
 ) STRICT;
+CREATE TABLE flag_states (
+    flag            TEXT NOT NULL,
+    revision        INTEGER NOT NULL REFERENCES revisions (number),
+    state           TEXT NOT NULL,
+    default_variant TEXT,
+    followers       INTEGER,
+    PRIMARY KEY (flag, revision)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX flag_states_of_revision ON flag_states (revision);
+CREATE TABLE flag_intent (
+    flag  TEXT PRIMARY KEY,
+    state TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE experiment_runs (
+    experiment TEXT NOT NULL,
+    revision   INTEGER NOT NULL REFERENCES revisions (number),
+    run        TEXT NOT NULL,
+    moved      INTEGER,
+    ended      TEXT,
+    PRIMARY KEY (experiment, revision)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX experiment_runs_of_revision ON experiment_runs (revision);
 COMMIT;
 ";
 
@@ -80,6 +103,44 @@ CREATE TABLE rollouts (
 COMMIT;
 ";
 
+/// Makes a store of format 2, which knew no flags, one of format 3. An earlier program must not go on with it: it would
+/// make revisions that say nothing of flags, and start with those of its own file.
+pub(crate) const FROM_2_TO_3: &str = "
+BEGIN IMMEDIATE;
+PRAGMA user_version = 3;
+CREATE TABLE flag_states (
+    flag            TEXT NOT NULL,
+    revision        INTEGER NOT NULL REFERENCES revisions (number),
+    state           TEXT NOT NULL,
+    default_variant TEXT,
+    followers       INTEGER,
+    PRIMARY KEY (flag, revision)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX flag_states_of_revision ON flag_states (revision);
+CREATE TABLE flag_intent (
+    flag  TEXT PRIMARY KEY,
+    state TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+COMMIT;
+";
+
+/// Makes a store of format 3, which knew no experiments, one of format 4. An earlier program must not go on with it: it
+/// would let the users of a run go, and the next start of this one would take them back.
+pub(crate) const FROM_3_TO_4: &str = "
+BEGIN IMMEDIATE;
+PRAGMA user_version = 4;
+CREATE TABLE experiment_runs (
+    experiment TEXT NOT NULL,
+    revision   INTEGER NOT NULL REFERENCES revisions (number),
+    run        TEXT NOT NULL,
+    moved      INTEGER,
+    ended      TEXT,
+    PRIMARY KEY (experiment, revision)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX experiment_runs_of_revision ON experiment_runs (revision);
+COMMIT;
+";
+
 pub(crate) const PUT_REVISION: &str =
     "INSERT INTO revisions (number, at_ms, author, reason, action, restores) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 pub(crate) const PUT_FORCED: &str = "INSERT INTO forced (revision, against) VALUES (?1, ?2)";
@@ -93,6 +154,35 @@ pub(crate) const CLEAR_DRAINED: &str = "DELETE FROM drained WHERE service = ?1";
 pub(crate) const PUT_DRAINED: &str = "INSERT INTO drained (service, version, address) VALUES (?1, ?2, ?3)";
 pub(crate) const PUT_INTENT: &str = "INSERT INTO intent (service, split) VALUES (?1, ?2)
     ON CONFLICT (service) DO UPDATE SET split = excluded.split";
+pub(crate) const PUT_FLAG_STATE: &str =
+    "INSERT INTO flag_states (revision, flag, state, default_variant, followers) VALUES (?1, ?2, ?3, ?4, ?5)";
+pub(crate) const PUT_FLAG_INTENT: &str = "INSERT INTO flag_intent (flag, state) VALUES (?1, ?2)
+    ON CONFLICT (flag) DO UPDATE SET state = excluded.state";
+pub(crate) const HAS_FLAGS: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'flag_states'";
+pub(crate) const LAST_FLAG_STATES: &str = "SELECT flag, state, max(revision) FROM flag_states GROUP BY flag";
+pub(crate) const FLAG_INTENT: &str = "SELECT flag, state FROM flag_intent";
+pub(crate) const FLAG_INTENT_OF: &str = "SELECT state FROM flag_intent WHERE flag = ?1";
+pub(crate) const FORGET_FLAG_INTENT: &str = "DELETE FROM flag_intent WHERE flag = ?1";
+pub(crate) const FLAG_ENTRIES: &str =
+    "SELECT f.revision, r.restores FROM flag_states f JOIN revisions r ON r.number = f.revision
+    WHERE f.flag = ?1 ORDER BY f.revision";
+pub(crate) const FLAG_AT: &str =
+    "SELECT state FROM flag_states WHERE flag = ?1 AND revision <= ?2 ORDER BY revision DESC LIMIT 1";
+pub(crate) const FLAGS_OF: &str =
+    "SELECT flag, state, default_variant, followers FROM flag_states WHERE revision = ?1 ORDER BY flag";
+
+pub(crate) const PUT_EXPERIMENT_RUN: &str =
+    "INSERT INTO experiment_runs (revision, experiment, run, moved, ended) VALUES (?1, ?2, ?3, ?4, ?5)";
+pub(crate) const HAS_EXPERIMENTS: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'experiment_runs'";
+pub(crate) const LAST_EXPERIMENT_RUNS: &str =
+    "SELECT experiment, run, max(revision) FROM experiment_runs GROUP BY experiment";
+pub(crate) const EXPERIMENT_ENTRIES: &str =
+    "SELECT e.revision, r.restores FROM experiment_runs e JOIN revisions r ON r.number = e.revision
+    WHERE e.experiment = ?1 ORDER BY e.revision";
+pub(crate) const EXPERIMENT_AT: &str =
+    "SELECT run FROM experiment_runs WHERE experiment = ?1 AND revision <= ?2 ORDER BY revision DESC LIMIT 1";
+pub(crate) const EXPERIMENTS_OF: &str =
+    "SELECT experiment, run, moved, ended FROM experiment_runs WHERE revision = ?1 ORDER BY experiment";
 
 pub(crate) const PUT_ROLLOUT: &str = "INSERT INTO rollouts (id, state) VALUES (?1, ?2)
     ON CONFLICT (id) DO UPDATE SET state = excluded.state";
@@ -109,8 +199,10 @@ pub(crate) const DRAINED_OF: &str = "SELECT version, address FROM drained WHERE 
 pub(crate) const INTENT_OF: &str = "SELECT split FROM intent WHERE service = ?1";
 pub(crate) const ROLLOUT_STATE: &str = "SELECT state FROM rollouts WHERE id = ?1";
 /// In this order: the others refer to the revision.
-pub(crate) const FORGET_REVISION: [&str; 4] = [
+pub(crate) const FORGET_REVISION: [&str; 6] = [
     FORGET_FORCED,
+    "DELETE FROM experiment_runs WHERE revision = ?1",
+    "DELETE FROM flag_states WHERE revision = ?1",
     "DELETE FROM traffic WHERE revision = ?1",
     "DELETE FROM endpoint_changes WHERE revision = ?1",
     "DELETE FROM revisions WHERE number = ?1",

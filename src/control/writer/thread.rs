@@ -5,6 +5,7 @@ use std::thread;
 
 use tokio::sync::mpsc;
 
+use super::super::file::FileSpecs;
 use super::super::handle::{ApplyError, CALLS_MAX, Handle, WriterCall};
 use super::{StoreSlot, Writer, WriterStartError};
 use crate::problem::chain;
@@ -58,7 +59,7 @@ impl Writer {
             }
             // It cannot be opened a second time.
             StoreSlot::Owned(store) if store.is_in_memory() => {
-                let specs = self.state.specs.values().map(std::sync::Arc::clone).collect();
+                let specs = FileSpecs::in_force(&self.state);
                 self.restore(*store, specs)
             }
             StoreSlot::Owned(store) => {

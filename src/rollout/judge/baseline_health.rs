@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use super::evidence::OutcomeCounts;
-use super::judge_settings::Probability;
+use crate::shared::probability::Probability;
 
 /// What counts as recent.
 pub(crate) const RECENT: Duration = Duration::from_secs(BUCKETS as u64 * BUCKET.as_secs());

@@ -12,8 +12,9 @@
 
 use std::time::Duration;
 
-use super::judge_settings::{JudgeSettings, Probability};
+use super::judge_settings::JudgeSettings;
 use super::wealth::Wealth;
+use crate::shared::probability::Probability;
 
 /// How many times above the ceiling the truth may be.
 pub(crate) const MULTIPLES: [f64; 6] = [1.5, 2.0, 3.0, 5.0, 10.0, 20.0];

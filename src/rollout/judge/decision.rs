@@ -1,15 +1,15 @@
 //! How the judge decides: roll back, advance, or hold and say why.
 //!
 //! - **Roll back** at E >= 1/alpha with at least three events of the candidate in the test that leads, at a broken
-//!   ceiling, where a large part of the responses are others, or one of the plan's own metrics was out of bounds often
-//!   enough in a row. At any time: a proof does not wait for the bake.
+//!   ceiling, where a large part of the responses are others, one of the plan's own metrics was out of bounds often
+//!   enough in a row, or what users do is worse than tolerated. At any time: a proof does not wait for the bake.
 //! - **Advance** when the bake is over, enough requests were judged *in this step* (what a larger share does to a
 //!   version only a larger share shows), E < 10, and the baseline is healthy. Where users come back the lot fell on
 //!   users, and enough is counted in users: twenty of them are twenty draws, however many requests they send.
 //! - A baseline that is unhealthy is no objection to a candidate that is proved to fail less (the whole ratio, with
 //!   95 % confidence, is below 1) and is well itself: it is the remedy.
 //! - **Hold** otherwise. The reasons are asked in the order of what an operator should know first: a suspicion,
-//!   responses that are others, an unhealthy baseline, then what time will mend.
+//!   responses that are others, a metric or a guardrail, an unhealthy baseline, then what time will mend.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::ceiling::CeilingTest;
 use super::endpoint_watch::{BadPart, EndpointFault};
 use super::errors::CANDIDATE_EVENTS_MIN;
 use super::evidence::OutcomeCounts;
-use super::judge_settings::{Assignment, Probability};
+use super::judge_settings::Assignment;
 use super::latency::LatencyTest;
 use super::per_version::PerVersion;
 use super::quantiles::{LatencyCounts, QUANTILES};
@@ -30,6 +30,7 @@ use super::verdict::{
     Bake, HoldReason, InCharge, JudgeDecision, JudgeFindings, LnWealth, Names, RollbackCause, Verdict,
 };
 use super::wealth::ln_sum;
+use crate::shared::probability::Probability;
 
 /// The confidence sequence for people holds the truth with 95 %, the custom of the field.
 const RATIO_ALPHA: f64 = 0.05;
@@ -122,6 +123,8 @@ impl Judge {
             routes: self.routes.as_ref().map_or(0, |routes| routes.count()),
             response: self.responses.as_ref().and_then(|test| test.proof().or(test.objection()).or(test.nearest())),
             metric: self.leading_metric().map(|watch| watch.finding(self.now)),
+            guardrail: self.leading_guardrail().and_then(|watch| self.guardrail_finding(watch)),
+            guardrails: self.guardrail_findings(),
             baseline_recent: self.health.recent(),
             pace: self.pace(),
             ceilings: self.ceilings,
@@ -163,7 +166,8 @@ impl Judge {
             Some(RollbackCause::Responses)
         } else {
             let route = self.routes.as_ref().and_then(|routes| routes.proof()).map(|_| RollbackCause::Route);
-            route.or_else(|| self.metric_proof().map(|_| RollbackCause::Metric))
+            let metric = || self.metric_proof().map(|_| RollbackCause::Metric);
+            route.or_else(metric).or_else(|| self.guardrail_proof().map(|_| RollbackCause::Guardrail))
         }
     }
 
@@ -176,8 +180,8 @@ impl Judge {
                 None => stretches.errors.late(&self.errors.wealth),
             },
             RollbackCause::Latency => self.latency.as_ref().and_then(|test| stretches.latency.late(&test.wealth)),
-            // A finding has its own, and a metric is of this moment.
-            RollbackCause::Responses | RollbackCause::Route | RollbackCause::Metric => None,
+            // A finding has its own, a metric is of this moment, and a guardrail of this step.
+            RollbackCause::Responses | RollbackCause::Route | RollbackCause::Metric | RollbackCause::Guardrail => None,
             RollbackCause::FailureCeiling => {
                 self.failure_ceiling.as_ref().and_then(|test| stretches.failure_ceiling.late(&test.wealth))
             }
@@ -203,9 +207,11 @@ impl Judge {
                     all: totals.compared as f64,
                 })
             }
-            RollbackCause::SlowCeiling | RollbackCause::Responses | RollbackCause::Metric | RollbackCause::Route => {
-                None
-            }
+            RollbackCause::SlowCeiling
+            | RollbackCause::Responses
+            | RollbackCause::Metric
+            | RollbackCause::Route
+            | RollbackCause::Guardrail => None,
         }
     }
 
@@ -232,11 +238,14 @@ impl Judge {
             Some(HoldReason::Responses)
         } else if self.metric_objection().is_some() {
             Some(HoldReason::Metric)
+        } else if self.guardrail_objection().is_some() {
+            Some(HoldReason::Guardrail)
         } else if self.health.is_unhealthy(self.settings.baseline_unhealthy) && !self.is_the_remedy() {
             Some(HoldReason::BaselineUnhealthy)
         } else {
             let waiting = if bake == Bake::Running { Some(HoldReason::Baking) } else { self.lack_of_data() };
             let waiting = waiting.or_else(|| self.metric_without_data().map(|_| HoldReason::NoMetricData));
+            let waiting = waiting.or_else(|| self.guardrail_without_users().map(|_| HoldReason::NoGuardrailData));
             waiting.map(|why| if self.warm_up_left.is_some() { HoldReason::WarmingUp } else { why })
         }
     }
@@ -278,7 +287,14 @@ impl Judge {
         let comes = matches!(why, HoldReason::NotEnoughData { judged: 1.., needed: Some(_) });
         // Of a metric it is known since when, however long the step waited for something else before.
         let metric = self.leading_metric().filter(|_| matches!(why, HoldReason::Metric | HoldReason::NoMetricData));
-        let longest = if comes { self.quiet() } else { metric.map_or(ago, |watch| watch.not_good_for(self.now)) };
+        let users = self.guardrail_without_users().filter(|_| why == HoldReason::NoGuardrailData);
+        let longest = match (comes, metric, users) {
+            (true, ..) => self.quiet(),
+            (_, Some(watch), _) => watch.not_good_for(self.now),
+            // Users go on to come.
+            (.., Some(watch)) => watch.quiet(self.now),
+            (_, None, None) => ago,
+        };
         let held = ago.min(longest);
         Some(self.settings.hold_max.saturating_sub(held))
     }

@@ -5,8 +5,9 @@ use rand::{RngExt, SeedableRng};
 
 use super::errors::{ErrorBets, ErrorCounts, ErrorTest};
 use super::evidence::CandidateShare;
-use super::judge_settings::{Increase, Margin, Multiple, Probability};
+use super::judge_settings::{Increase, Margin, Multiple};
 use super::per_version::PerVersion;
+use crate::shared::probability::Probability;
 
 /// Seeded chance.
 pub(crate) struct Chance(StdRng);

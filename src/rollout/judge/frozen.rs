@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::judge_settings::{Ceilings, Margin, Probability, SlowCeiling};
+use super::judge_settings::{Ceilings, Margin, SlowCeiling};
+use crate::shared::probability::Probability;
 
 /// Fewer requests than this say nothing.
 pub(crate) const REQUESTS_MIN: u64 = 100;

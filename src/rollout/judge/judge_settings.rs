@@ -6,25 +6,8 @@
 use std::time::Duration;
 
 use super::response_rules::ResponseRules;
+use crate::shared::probability::Probability;
 use crate::shared::route_stats::ROUTES;
-
-/// A number strictly between 0 and 1.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
-pub struct Probability(f64);
-
-impl Probability {
-    /// `None` unless strictly between 0 and 1.
-    #[must_use]
-    pub fn new(value: f64) -> Option<Self> {
-        (value > 0.0 && value < 1.0).then_some(Self(value))
-    }
-
-    /// The number.
-    #[must_use]
-    pub fn value(self) -> f64 {
-        self.0
-    }
-}
 
 /// An absolute increase of a probability: from 0 up to, but not including, 1.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -167,6 +150,10 @@ pub(crate) const RESPONSES_PART: f64 = 0.1;
 /// The part of alpha that routes have where they are judged.
 pub(crate) const ROUTES_PART: f64 = 0.05;
 
+/// The part of alpha that guardrails have where there are some. What users do says less of a version than whether it
+/// works, so it takes many more of them, and the same factor of alpha is a smaller part of that.
+pub(crate) const GUARDRAILS_PART: f64 = 0.2;
+
 /// The part of it that is for failures where latency is judged too: a page that fails is worse than one that is slow.
 const ROUTE_FAILURES_PART: f64 = 0.75;
 
@@ -193,6 +180,9 @@ pub struct JudgeSettings {
     /// Whether the busiest routes are judged by themselves too ([`super::routes`]). By default they are: a page that
     /// always fails is what users tell of first, and half a per cent more requests is what it costs.
     pub routes: bool,
+    /// Comparisons of guardrails that there will be: as many as guardrails, in each step that compares. The plan says
+    /// so.
+    pub guardrails: u32,
     /// What the lot falls on.
     pub assignment: Assignment,
     /// Statuses of gRPC that are failures. By default the server's faults.
@@ -224,7 +214,7 @@ impl Default for JudgeSettings {
     fn default() -> Self {
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         Self {
-            alpha: Probability(0.001),
+            alpha: Probability::ONE_PER_MILLE,
             margin: Margin::default(),
             slower: Some(Multiple(1.2)),
             ceilings: Ceilings::default(),
@@ -232,11 +222,12 @@ impl Default for JudgeSettings {
             freezes: false,
             responses: ResponseRules::default(),
             routes: true,
+            guardrails: 0,
             assignment: Assignment::default(),
             failed_calls: FailedCalls::default(),
-            catches: Probability(0.02),
+            catches: Probability::TWO_PER_CENT,
             requests_min: None,
-            baseline_unhealthy: Probability(0.05),
+            baseline_unhealthy: Probability::FIVE_PER_CENT,
             warm_up: Duration::from_secs(10),
             tolerate_burst: Duration::from_secs(1),
             hold_max: minutes(30),
@@ -269,7 +260,9 @@ impl JudgeSettings {
     pub fn ln_alarm(&self) -> f64 {
         let of_responses = if self.responses.judged() > 0 { RESPONSES_PART } else { 0.0 };
         let of_routes = if self.judges_routes() { ROUTES_PART } else { 0.0 };
-        let part = 1.0 - of_responses - of_routes - FROZEN_PART * f64::from(self.frozen_alarms());
+        let of_guardrails = if self.guardrails > 0 { GUARDRAILS_PART } else { 0.0 };
+        let of_frozen = FROZEN_PART * f64::from(self.frozen_alarms());
+        let part = 1.0 - of_responses - of_routes - of_guardrails - of_frozen;
         (f64::from(self.alarms()) / (part * self.alpha_of_one())).ln()
     }
 
@@ -310,6 +303,13 @@ impl JudgeSettings {
 
     fn ln_route(&self, part: f64) -> f64 {
         (ROUTES as f64 / (self.alpha_of_one() * ROUTES_PART * part)).ln()
+    }
+
+    /// ln E at which it is proved that a guardrail is worse in a step. Services that are released together have
+    /// guardrails in common, which have their part of the whole alpha.
+    #[must_use]
+    pub fn ln_guardrail(&self) -> f64 {
+        (f64::from(self.guardrails.max(1)) / (self.alpha.value() * GUARDRAILS_PART)).ln()
     }
 
     /// ln E at which something is proved of one of this number of classes of responses: half of what responses have of
@@ -361,6 +361,10 @@ mod tests {
         let of_one = of_one + routes(&group);
         assert!((20.0 * of_one - 0.001).abs() < 1e-12, "{of_one}");
         assert!((20.0 * spent(&[group.ln_suspicion()]) - 0.1).abs() < 1e-12);
+        let guarded = JudgeSettings { guardrails: 6, ..settings };
+        let routes_too = routes(&guarded) + 6.0 * spent(&[guarded.ln_guardrail()]);
+        let all = spent(&[guarded.ln_alarm(), frozen, frozen, found, found]) + routes_too;
+        assert!((all - 0.001).abs() < 1e-12, "{all}");
         settings.ceilings.failures = Probability::new(0.01);
         let alarm = settings.ln_alarm();
         let all = spent(&[alarm, alarm, frozen, found, found]) + routes(&settings);

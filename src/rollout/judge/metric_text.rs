@@ -54,7 +54,7 @@ pub(crate) fn wanted(finding: &MetricFinding, baseline: &str) -> String {
 }
 
 /// A number with four significant digits at the least.
-fn figure(number: f64) -> String {
+pub(crate) fn figure(number: f64) -> String {
     if number == 0.0 {
         return "0".to_owned();
     }

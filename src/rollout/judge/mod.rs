@@ -24,9 +24,10 @@
 //! - [`baseline_health`]: when the baseline itself is ill.
 //! - [`stretch`]: since when it is bad. [`endpoint_watch`]: on which endpoint.
 //! - [`own_metric`] (`metric_record`, [`metric_text`]): what the plan asks a metrics server, and what its answers mean.
+//! - [`guardrail`] (`guardrail_record`, [`guardrail_text`]): what users do, which must not get worse.
 //! - [`ratio`]: how much worse, as an interval for people. [`power`]: how many requests it takes.
 //! - `tick`: folding evidence in. `decision`: roll back, advance or hold. [`verdict`]: the decision with its evidence
-//!   and one sentence (`summary`).
+//!   and one sentence (`summary`, `figures`).
 //!
 //! # How alpha is shared
 //!
@@ -52,6 +53,9 @@
 //!
 //! Where routes are judged by themselves, they have a twentieth of alpha, in equal parts for as many as there may be:
 //! three quarters of it for failures, the rest for latency ([`routes`]).
+//!
+//! Where there are guardrails, they have a fifth of alpha, in equal parts for each guardrail and step that compares
+//! ([`guardrail`]).
 //!
 //! # What the counters have to leave out
 //!
@@ -82,9 +86,13 @@ mod decision;
 pub(crate) mod endpoint_watch;
 pub(crate) mod errors;
 pub(crate) mod evidence;
+mod figures;
 #[cfg(test)]
 mod fixture;
 pub(crate) mod frozen;
+pub(crate) mod guardrail;
+mod guardrail_record;
+pub(crate) mod guardrail_text;
 pub(crate) mod judge_settings;
 pub(crate) mod latency;
 mod margin_test;

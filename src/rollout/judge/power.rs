@@ -20,10 +20,11 @@ use super::burst::PART_OF_SMALL_REGRESSIONS;
 use super::ceiling::{CeilingBets, MULTIPLES};
 use super::errors::{CANDIDATE_EVENTS_MIN, ErrorBets, RATIOS};
 use super::evidence::CandidateShare;
-use super::judge_settings::{JudgeSettings, Probability};
+use super::judge_settings::JudgeSettings;
 use super::per_version::PerVersion;
 use super::stakes::Comparison;
 use super::wealth::RESERVE;
+use crate::shared::probability::Probability;
 
 /// The normal distribution's 90th percentile.
 const NORMAL_P90: f64 = 1.281_551_565_545;

@@ -13,8 +13,8 @@
 //! interval and is found by bisection.
 
 use super::evidence::CandidateShare;
-use super::judge_settings::Probability;
 use super::wealth::ln_sum;
+use crate::shared::probability::Probability;
 
 /// The alternatives `g`.
 const ALTERNATIVES: [f64; 19] = [
@@ -94,13 +94,24 @@ impl RatioCounts {
         if self.shares.is_empty() {
             return None;
         }
-        let lns = ALTERNATIVES.iter().map(|g| self.ln_likelihood(g.ln()) - (ALTERNATIVES.len() as f64).ln());
-        let threshold = alpha.value().ln() + ln_sum(lns);
+        let threshold = alpha.value().ln() + self.ln_alternatives();
         let best = bisect(-LN_RATIO_MAX, LN_RATIO_MAX, |x| self.slope(x) > 0.0);
         let inside = |x: f64| self.ln_likelihood(x) >= threshold;
         let low = if inside(-LN_RATIO_MAX) { 0.0 } else { bisect(-LN_RATIO_MAX, best, |x| !inside(x)).exp() };
         let high = if inside(LN_RATIO_MAX) { f64::INFINITY } else { bisect(best, LN_RATIO_MAX, inside).exp() };
         Some(RatioInterval { low, high })
+    }
+
+    /// The logarithm of what a bet on all alternatives has made of its stake if the true ratio is this one. It is
+    /// evidence against it on both sides.
+    #[must_use]
+    pub(crate) fn ln_wealth_against(&self, ratio: f64) -> f64 {
+        self.ln_alternatives() - self.ln_likelihood(ratio.ln())
+    }
+
+    /// ln mean_g exp l(g).
+    fn ln_alternatives(&self) -> f64 {
+        ln_sum(ALTERNATIVES.iter().map(|g| self.ln_likelihood(g.ln()) - (ALTERNATIVES.len() as f64).ln()))
     }
 
     /// l(e^x).
@@ -163,6 +174,38 @@ mod tests {
         assert_eq!(interval(&[(0.1, 10, 60), (0.1, 20, 40)]), interval(&[(0.1, 30, 100)]));
         let (one, both) = (interval(&[(0.1, 30, 100)]).unwrap(), interval(&[(0.1, 30, 100), (0.5, 27, 10)]).unwrap());
         assert!(one.low < both.low && both.high < one.high, "{one:?} {both:?}");
+    }
+
+    /// The wealth against a ratio is 1/alpha exactly where the interval at alpha ends.
+    #[test]
+    fn the_interval_ends_where_the_wealth_against_a_ratio_has_won() {
+        let mut ratio = RatioCounts::default();
+        ratio.add(CandidateShare::new(0.1).unwrap(), 30, 100);
+        ratio.add(CandidateShare::new(0.5).unwrap(), 4, 2);
+        let RatioInterval { low, high } = ratio.interval(Probability::new(0.05).unwrap()).unwrap();
+        for end in [low, high] {
+            let wealth = ratio.ln_wealth_against(end).exp();
+            assert!((wealth - 20.0).abs() < 1e-6, "{wealth} at {end}");
+        }
+        assert!(ratio.ln_wealth_against((low * high).sqrt()) < 20.0_f64.ln());
+        assert_eq!(RatioCounts::default().ln_wealth_against(1.0), 0.0);
+    }
+
+    /// Over all orders in which ten failures can come, the expectation of the wealth against the true ratio is 1.
+    #[test]
+    fn the_bet_against_a_ratio_is_fair() {
+        let (share, ratio) = (0.3_f64, 2.0_f64);
+        let odds = share * ratio / (share * ratio + 1.0 - share);
+        let expectation: f64 = (0..1_u32 << 10)
+            .map(|order| {
+                let candidate = order.count_ones();
+                let mut counts = RatioCounts::default();
+                counts.add(CandidateShare::new(share).unwrap(), u64::from(candidate), u64::from(10 - candidate));
+                let probability = (0..10).map(|bit| if order >> bit & 1 == 1 { odds } else { 1.0 - odds });
+                probability.product::<f64>() * counts.ln_wealth_against(ratio).exp()
+            })
+            .sum();
+        assert!((expectation - 1.0).abs() < 1e-9, "{expectation}");
     }
 
     #[test]

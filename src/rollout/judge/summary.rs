@@ -11,6 +11,9 @@ use std::time::Duration;
 use self::found::{on_endpoint, on_endpoint_or, responses_text, route_text};
 use super::baseline_health::RECENT;
 use super::evidence::OutcomeCounts;
+use super::figures::{percent, thousands};
+use super::guardrail::{GuardrailFinding, GuardrailStanding};
+use super::guardrail_text;
 use super::judge_settings::JudgeSettings;
 use super::metric_text;
 use super::per_version::PerVersion;
@@ -31,11 +34,12 @@ pub(crate) fn of(decision: JudgeDecision, findings: &JudgeFindings, settings: &J
             let why = cause_text(cause, Said::Proved, findings, settings, names);
             format!(
                 "rolled back {service} {candidate}: {why}, odds of chance below 1 in {odds}{}",
-                decider(findings, settings)
+                decider(cause, findings, settings)
             )
         }
         JudgeDecision::Advance => {
-            format!("advanced {service} {candidate}: {}, E {}", errors_text(findings, names), e_text(findings))
+            let (errors, guardrails) = (errors_text(findings, names), guardrail_text::all(findings, names));
+            format!("advanced {service} {candidate}: {errors}, E {}{guardrails}", e_text(findings))
         }
         JudgeDecision::Hold { why, expired } => {
             let last = if expired { ", held as long as allowed" } else { "" };
@@ -54,7 +58,7 @@ pub(crate) fn looking_on(
 ) -> String {
     let Names { service, candidate, .. } = names;
     let why = if in_charge == InCharge::Operator {
-        "the split was changed by hand, so nothing is done"
+        "an operator has changed what it moves by hand, so nothing is done"
     } else {
         "it is on its way back"
     };
@@ -96,6 +100,7 @@ fn cause_text(
         }
         RollbackCause::Responses => responses_text(findings, names),
         RollbackCause::Metric => metric_text::leading(findings, names),
+        RollbackCause::Guardrail => guardrail_text::leading(findings, names),
         RollbackCause::Route => route_text(findings, settings, names),
         RollbackCause::SlowCeiling => {
             let ceiling = findings.ceilings.slow;
@@ -195,8 +200,8 @@ fn lost_text(findings: &JudgeFindings, counts: &PerVersion<OutcomeCounts>) -> St
 }
 
 /// The number that decided, where it is not that of each request for itself.
-fn decider(findings: &JudgeFindings, settings: &JudgeSettings) -> String {
-    if settings.tolerate_burst.is_zero() {
+fn decider(cause: RollbackCause, findings: &JudgeFindings, settings: &JudgeSettings) -> String {
+    if settings.tolerate_burst.is_zero() || cause == RollbackCause::Guardrail {
         return String::new();
     }
     let (e, burst) = (number_text(findings.standing.highest()), time(settings.tolerate_burst));
@@ -243,6 +248,8 @@ fn hold_text(why: HoldReason, findings: &JudgeFindings, settings: &JudgeSettings
         }
         HoldReason::Responses => format!("{}: promote or abort", responses_text(findings, names)),
         HoldReason::Metric | HoldReason::NoMetricData => metric_text::leading(findings, names),
+        HoldReason::Guardrail => guardrail_hold(findings, names),
+        HoldReason::NoGuardrailData => guardrail_text::leading(findings, names),
         HoldReason::BaselineUnhealthy => {
             let (requests, failures) = findings.baseline_recent;
             let failed = part(failures, requests, &format!("requests of {} failed", names.baseline));
@@ -268,6 +275,13 @@ fn hold_text(why: HoldReason, findings: &JudgeFindings, settings: &JudgeSettings
             )
         }
     }
+}
+
+/// What a guardrail says against the candidate, with the hint where that is one.
+fn guardrail_hold(findings: &JudgeFindings, names: &Names) -> String {
+    let text = guardrail_text::leading(findings, names);
+    let hints = |found: &GuardrailFinding| found.standing == GuardrailStanding::Suspected;
+    if findings.guardrail.as_ref().is_some_and(hints) { format!("10 <= E: {text}") } else { text }
 }
 
 /// What is counted: what the lot fell on.
@@ -310,20 +324,11 @@ fn part(some: u64, all: u64, what: &str) -> String {
     format!("{} of {}{space}{what} ({})", thousands(some as f64), thousands(all as f64), percent(ratio(some, all)))
 }
 
-/// One decimal, or two significant digits where that would be 0.
-fn percent(ratio: f64) -> String {
-    let percent = ratio * 100.0;
-    let decimals = if percent == 0.0 || percent >= 0.1 { 1 } else { 1 - decade(percent) };
-    let text = format!("{percent:.0$}", usize::try_from(decimals).unwrap_or(1));
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    format!("{text} %")
-}
-
 /// The E that an alarm would be raised on, and which one if it is a ceiling's.
 fn e_text(findings: &JudgeFindings) -> String {
     let number = number_text(findings.standing.highest());
     match findings.standing.leading() {
-        RollbackCause::Errors | RollbackCause::Latency | RollbackCause::Metric => number,
+        RollbackCause::Errors | RollbackCause::Latency | RollbackCause::Metric | RollbackCause::Guardrail => number,
         RollbackCause::FailureCeiling => format!("{number} for errors_max"),
         RollbackCause::SlowCeiling => format!("{number} for slow_max"),
         RollbackCause::Responses => format!("{number} for responses"),
@@ -343,20 +348,6 @@ fn number_text(ln: f64) -> String {
     } else {
         "below 0.01".to_owned()
     }
-}
-
-/// The exponent of the first significant digit.
-fn decade(value: f64) -> i32 {
-    #[expect(clippy::cast_possible_truncation, reason = "the logarithm of a float is below 400")]
-    let decade = value.log10().floor() as i32;
-    decade
-}
-
-/// A whole number with commas.
-fn thousands(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
-    groups.join(",")
 }
 
 /// `84 ms`, `1.2 s`.

@@ -180,7 +180,7 @@ fn a_summary_does_not_say_that_something_was_done_when_nothing_was() {
     assert_eq!(
         by_hand.summary,
         "shop v2 is worse: 30 of 212 requests failed (14.2 %) against 2 of 2,000 (0.1 %) on v1, odds of chance below 1 in \
-         1,000; the split was changed by hand, so nothing is done"
+         1,000; an operator has changed what it moves by hand, so nothing is done"
     );
     let fine = told(errors_only(), epoch(0.1, counts(200, 0), counts(2_000, 2)));
     let watching = fine.verdict_under(InCharge::WayBack, OVER, &NAMES).summary;
@@ -595,6 +595,8 @@ fn sticky_release(assignment: Assignment, w: f64, chance: &mut Chance) -> bool {
         responses: false,
         except: [].into(),
         routes: false,
+        flag: None,
+        flags: [].into(),
     };
     let canary = CanaryStats::new(terms, 1);
     let (split, mut counts) = (canary.epoch(shares(w)), CountsReader::default());

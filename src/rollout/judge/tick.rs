@@ -4,6 +4,8 @@
 //! nothing unless a share appears for the first time; a quiet tick costs next to nothing. What is staked late on a
 //! quiet tick is staked with the next evidence, which is the same.
 
+mod window_turns;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use super::endpoint_watch::EndpointWatch;
 use super::errors::{ErrorBets, ErrorCounts, ErrorTest, margin_of_lost_users};
 use super::evidence::{CandidateShare, EpochCounts, Evidence, OutcomeCounts};
 use super::frozen::{FrozenCeilings, REQUESTS_MIN, failures_at_most};
+use super::guardrail::GuardrailWatch;
 use super::judge_settings::{Assignment, Ceilings, JudgeSettings};
 use super::latency::{LatencyBets, LatencyTest};
 use super::own_metric::MetricWatch;
@@ -23,9 +26,8 @@ use super::ratio::RatioCounts;
 use super::responses::{ResponseBets, ResponseTests};
 use super::routes::RouteTests;
 use super::stretch::{Stretches, Totals};
-use super::windows::{WINDOW, Window, Windows, is_used_up};
+use super::windows::{WINDOW, Window, Windows};
 use crate::shared::additive::Additive;
-use crate::shared::user_sets::ActiveUsers;
 
 /// Below a millisecond it is the machine that is timed, and all the traffic is more than part of it.
 const SLOW_US_MIN: u64 = 1_000;
@@ -93,6 +95,8 @@ pub struct Judge {
     pub(crate) warm_up_left: Option<Duration>,
     /// The plan's own metrics.
     pub(crate) metrics: Vec<MetricWatch>,
+    /// What of its users must not get worse.
+    pub(crate) guardrails: Vec<GuardrailWatch>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -142,6 +146,7 @@ impl Judge {
             first_thresholds: None,
             warm_up_left: None,
             metrics: Vec::new(),
+            guardrails: Vec::new(),
         }
     }
 
@@ -170,6 +175,7 @@ impl Judge {
         self.windows.step = self.windows.step.wrapping_add(1);
         (self.step_since, self.judged_at) = (self.now, self.now);
         self.metrics.iter_mut().for_each(|watch| watch.begin_step(self.now));
+        self.guardrails.iter_mut().for_each(|watch| watch.begin_step(self.now));
     }
 
     /// What the baseline's own rates have become.
@@ -271,53 +277,6 @@ impl Judge {
         self.latency.iter_mut().for_each(|test| test.wealth.restart_by(since(latency), horizon));
         let ceilings = [&mut self.failure_ceiling, &mut self.slow_ceiling].into_iter().flatten();
         ceilings.for_each(|ceiling| ceiling.restart(now, horizon));
-    }
-
-    /// Closes the windows whose time is over.
-    fn turn_windows(&mut self, now: Duration, users: ActiveUsers) {
-        if users.active > 0 {
-            self.active = users.active;
-        }
-        let assignment = self.settings.assignment;
-        let ceiling = |test: &Option<CeilingTest>| test.as_ref().is_some_and(|test| test.wealth.ln_open() > 0.0);
-        let failures = self.errors.wealth.ln_open() > 0.0 || ceiling(&self.failure_ceiling);
-        if let Some(next) = self.windows.failures.next(now, failures, is_used_up(&users, users.failed)) {
-            self.windows.failures = next;
-            let (part, stretches) = (next.part(assignment), &mut self.stretches);
-            stretches.errors.open_window(&mut self.errors.wealth, part);
-            if let Some(test) = &mut self.failure_ceiling {
-                stretches.failure_ceiling.open_window(&mut test.wealth, part);
-                test.window_opened(now);
-            }
-            self.ratios = RatioCounts::default();
-            self.open_route_failures(now, part);
-        }
-        let lost = self.lost.as_ref().is_some_and(|test| test.wealth.ln_open() > 0.0);
-        if let Some(next) = self.windows.lost.next(now, lost, is_used_up(&users, users.lost)) {
-            self.windows.lost = next;
-            self.open_window_of_lost_users(next.part(assignment));
-        }
-        let latency = self.latency.as_ref().is_some_and(|test| test.wealth.ln_open() > 0.0);
-        if let Some(next) = self.windows.latency.next(now, latency || ceiling(&self.slow_ceiling), false) {
-            self.windows.latency = next;
-            let (part, stretches) = (next.part(assignment), &mut self.stretches);
-            self.latency.iter_mut().for_each(|test| stretches.latency.open_window(&mut test.wealth, part));
-            if let Some(test) = &mut self.slow_ceiling {
-                stretches.slow_ceiling.open_window(&mut test.wealth, part);
-                test.window_opened(now);
-            }
-            self.open_route_latencies(now, part);
-        }
-    }
-
-    /// The users who are known already are as many trials: what is granted to the candidate is granted for each.
-    fn open_window_of_lost_users(&mut self, part: f64) {
-        let number = self.bets_number(self.share);
-        let Some(test) = &mut self.lost else { return };
-        self.stretches.lost.open_window(&mut test.wealth, part);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a count")]
-        let baseline_successes = (f64::from(self.active) * (1.0 - self.share.value())) as u64;
-        test.fold(&self.bets[number].lost, ErrorCounts { baseline_successes, ..ErrorCounts::default() });
     }
 
     /// Ends the tick: one burst is one draw.

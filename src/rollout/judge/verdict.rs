@@ -8,6 +8,7 @@ use super::class_share::ResponseFinding;
 use super::endpoint_watch::EndpointFault;
 use super::evidence::{CandidateShare, OutcomeCounts};
 use super::frozen::FrozenCeilings;
+use super::guardrail::GuardrailFinding;
 use super::judge_settings::{Assignment, Ceilings};
 use super::own_metric::MetricFinding;
 use super::per_version::PerVersion;
@@ -62,6 +63,8 @@ pub enum RollbackCause {
     Metric,
     /// It serves one route worse than the baseline.
     Route,
+    /// What its users do is worse than is tolerated beside the baseline's.
+    Guardrail,
 }
 
 /// Why a step is held.
@@ -76,6 +79,10 @@ pub enum HoldReason {
     Metric,
     /// Nothing is known of one of the plan's own metrics.
     NoMetricData,
+    /// A guardrail speaks against it, and does not prove it yet.
+    Guardrail,
+    /// A guardrail has too few users in this step.
+    NoGuardrailData,
     /// The baseline itself fails; see [`super::baseline_health`].
     #[serde(rename = "baseline_ill")]
     BaselineUnhealthy,
@@ -187,6 +194,10 @@ pub struct JudgeFindings {
     pub response: Option<ResponseFinding>,
     /// The one of the plan's own metrics that speaks against the candidate, or of which nothing is known.
     pub metric: Option<MetricFinding>,
+    /// The guardrail that speaks against the candidate, or that has too few users.
+    pub guardrail: Option<GuardrailFinding>,
+    /// What is known of each guardrail.
+    pub guardrails: Vec<GuardrailFinding>,
     /// What was found of the routes: what turns the version back, else the one that is nearest to it.
     pub route: Option<RouteFinding>,
     /// How many routes are judged by themselves.
@@ -259,12 +270,25 @@ mod tests {
             HoldReason::Responses,
             HoldReason::Metric,
             HoldReason::NoMetricData,
+            HoldReason::Guardrail,
+            HoldReason::NoGuardrailData,
             HoldReason::BaselineUnhealthy,
             HoldReason::WarmingUp,
             HoldReason::Baking,
         ];
         let words = holds.map(|hold| serde_json::to_string(&hold).unwrap());
-        let wanted = ["suspicion", "responses", "metric", "no_metric_data", "baseline_ill", "warming_up", "baking"];
+        let wanted = [
+            "suspicion",
+            "responses",
+            "metric",
+            "no_metric_data",
+            "guardrail",
+            "no_guardrail_data",
+            "baseline_ill",
+            "warming_up",
+            "baking",
+        ];
         assert_eq!(words, wanted.map(|word| format!("{word:?}")));
+        assert_eq!(serde_json::to_string(&RollbackCause::Guardrail).unwrap(), "\"guardrail\"");
     }
 }

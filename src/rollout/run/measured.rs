@@ -1,10 +1,11 @@
-//! The plan's own metrics in the state machine: whose judge watches which, and where answers go.
+//! The plan's own metrics and its guardrails in the state machine: whose judge watches which, and where answers go.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::judge::Judge;
+use super::super::judge::guardrail::{Guardrail, GuardrailFinding};
 use super::super::judge::own_metric::{MetricAnswer, OwnMetric};
 use super::Rollout;
 
@@ -22,6 +23,20 @@ impl Rollout {
     pub fn metric_answered(&mut self, now: Duration, service: usize, metric: usize, answer: &MetricAnswer) {
         if let Some(judge) = self.judges.get_mut(service) {
             judge.metric_answered(now, metric, answer);
+        }
+    }
+
+    /// Has the first judge watch these guardrails: the users of all services are counted together.
+    pub fn watch_guardrails(&mut self, guardrails: &[Arc<Guardrail>]) {
+        if let Some(judge) = self.judges.first_mut() {
+            judge.watch_guardrails(guardrails.iter().cloned());
+        }
+    }
+
+    /// Notes what was found of the guardrails.
+    pub fn guardrails_found(&mut self, now: Duration, found: &[GuardrailFinding]) {
+        if let Some(judge) = self.judges.first_mut() {
+            judge.guardrails_found(now, found);
         }
     }
 

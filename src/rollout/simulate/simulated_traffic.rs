@@ -37,16 +37,16 @@ const MEDIAN: Duration = Duration::from_millis(100);
 
 /// All who ask for a service in a simulated release.
 #[derive(Debug)]
-pub(crate) struct SimulatedTraffic<'w> {
-    world: &'w SimulatedWorld,
+pub(crate) struct SimulatedTraffic {
+    world: SimulatedWorld,
     /// Its number in the rollout.
     service: usize,
     users: Option<UserPool>,
     endpoints: Vec<SimulatedEndpoint>,
 }
 
-impl<'w> SimulatedTraffic<'w> {
-    pub(crate) fn new(world: &'w SimulatedWorld, service: usize, judge: &JudgeSettings, random: &mut impl Rng) -> Self {
+impl SimulatedTraffic {
+    pub(crate) fn new(world: SimulatedWorld, service: usize, judge: &JudgeSettings, random: &mut impl Rng) -> Self {
         let users = world.users.and_then(|users| UserPool::new(users, world.spread, judge, random));
         let sides = [Side::Candidate, Side::Baseline];
         let each = sides.into_iter().flat_map(|side| (0..world.endpoints).map(move |_| side));
@@ -61,7 +61,7 @@ impl<'w> SimulatedTraffic<'w> {
         let tolerated = rollout.plan().judge().slower;
         let share = CandidateShare::at(weight);
         let to_candidate = self.world.requests_per_second * share.value();
-        let odds = Odds::new(self.world, now, to_candidate, tolerated);
+        let odds = Odds::new(&self.world, now, to_candidate, tolerated);
         let frozen = rollout.judges().get(self.service).and_then(Judge::frozen).and_then(|frozen| frozen.slow_us);
         if let Some(bursts) = self.world.bursts {
             self.endpoints.iter_mut().for_each(|endpoint| endpoint.turn(now, bursts, random));
@@ -80,7 +80,7 @@ impl<'w> SimulatedTraffic<'w> {
             }
             None if self.world.page.is_some() => {
                 let page = PageTraffic { odds: &odds, part: self.world.page.unwrap_or(1.0), share };
-                let (counts, of_page) = page.of(self.world, poisson(rate, random), random);
+                let (counts, of_page) = page.of(&self.world, poisson(rate, random), random);
                 routes.push(of_page);
                 vec![with_slow(counts, frozen)]
             }
@@ -311,6 +311,8 @@ impl UserPool {
             responses: true,
             except: [].into(),
             routes: false,
+            flag: None,
+            flags: [].into(),
         };
         let canary = CanaryStats::new(terms, 1);
         if let Some(tolerated) = judge.slower {

@@ -49,6 +49,16 @@ fn world(failing: f64, slower: f64) -> SimulatedWorld {
     }
 }
 
+/// What comes of a release.
+fn simulate(plan: &Plan, world: &SimulatedWorld, most: Duration, random: &mut StdRng) -> SimulatedRun {
+    let mut release = ReleaseSimulation::new(plan, world, most, random);
+    loop {
+        if let Some(run) = release.tick(random) {
+            return run;
+        }
+    }
+}
+
 fn runs(plan: &Plan, world: &SimulatedWorld, count: usize) -> Vec<SimulatedRun> {
     let mut random = StdRng::seed_from_u64(SEED);
     (0..count).map(|_| simulate(plan, world, 240 * MINUTE, &mut random)).collect()

@@ -2,11 +2,12 @@
 
 use super::super::class_share::{ResponseFinding, class_text};
 use super::super::endpoint_watch::EndpointFault;
+use super::super::figures::percent;
 use super::super::judge_settings::JudgeSettings;
 use super::super::per_version::PerVersion;
 use super::super::route_finding::{RouteFault, RouteFinding};
 use super::super::verdict::{JudgeFindings, Names};
-use super::{part, percent, quantile_name, time};
+use super::{part, quantile_name, time};
 
 /// `97 of 100 responses are 404 or 410 (97 %) against 3 of 900 (0.3 %) on v1`.
 pub(super) fn responses_text(findings: &JudgeFindings, names: &Names) -> String {
