@@ -4,6 +4,7 @@
 //! process either refuses to start or serves. [`Bound::run`] takes a shutdown future; tests and `main` use the same
 //! door.
 
+mod call_listeners;
 pub(crate) mod certificate_reloader;
 mod check;
 mod control_parts;
@@ -11,11 +12,16 @@ mod control_plane;
 mod control_tasks;
 pub mod descriptors;
 mod error;
+mod event_listeners;
+mod flag_listeners;
 mod handover;
 mod inherited;
+mod ledger_parts;
 mod log_file;
+mod options;
 mod running;
 mod settings;
+mod shared_sockets;
 mod sighup;
 mod sockets;
 mod systemd;
@@ -26,43 +32,44 @@ mod workers;
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::task::Poll;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::admin::{self, Address, KeepSocketFile};
+use crate::admin::{self, Address, ExperimentSources};
 use crate::config::Config;
 use crate::control::clock::Clock;
 use crate::control::hold_registry::HoldRegistry;
 use crate::control::{Store, Writer};
-use crate::endpoints::resolve;
-use crate::endpoints::resolve::First;
+use crate::endpoints::resolve::{self, First};
 use crate::jwt;
-use crate::log::Losses;
+use crate::ledger::ledger_thread::Ledger;
 use crate::metrics::Logs;
 use crate::proxy::accept::global_limit::GlobalConnectionLimit;
 use crate::proxy::access_log::LogSender;
+use crate::release::guardrail_counting::GuardrailLedger;
 use crate::stats::Registry;
-use crate::supervise::{Kind, Part, Supervisor, panic_text};
+use crate::supervise::{Kind, Part, panic_text};
 use crate::upstream::budget::Budget;
 
+pub(crate) use crate::admin::event_stream::{EventSource, StreamCall};
 pub use crate::admin::upgrade_calls::CheckFinding;
-pub use check::{Checked, RefusedConfig, check};
-use control_plane::{BoundAdmin, ControlPlane};
+use call_listeners::CallListeners;
+pub use check::{Checked, RefusedConfig, check, parse_with_import};
+use control_plane::{BoundAdmin, ControlPlane, PreparedControl};
 pub use error::{RunError, StartError};
 pub use inherited::{Inherited, Predecessor};
 use log_file::LogOut;
+pub use options::{ConfigFile, Options};
 use running::Running;
+use shared_sockets::SharedSockets;
 use sighup::SighupStreams;
 pub use sockets::BindError;
 use sockets::BoundListener;
@@ -72,34 +79,6 @@ use token_verifier::TokenVerifier;
 pub use upgrade::Program;
 use upgrade::Upgrader;
 use workers::{Factory, Workers};
-
-/// What a caller decides, rather than the config.
-#[derive(Debug, Default)]
-pub struct Options {
-    /// Keep revisions in memory only: for demonstrations and tests.
-    pub in_memory: bool,
-    /// The config's file, to be watched and read again on SIGHUP.
-    pub file: Option<ConfigFile>,
-    /// Sockets that the process was started with.
-    pub inherited: Inherited,
-    /// How to start this program again, for an upgrade in place.
-    pub program: Option<Program>,
-    /// How long an idle connection keeps its buffers, if not the usual time: for tests.
-    pub park_after: Option<Duration>,
-    /// What the process's own log has lost, to be shown.
-    pub log_losses: Arc<Losses>,
-    /// What must live.
-    pub supervisor: Supervisor,
-}
-
-/// The file that a config was read from.
-#[derive(Clone, Debug)]
-pub struct ConfigFile {
-    /// Where it is.
-    pub path: PathBuf,
-    /// What was in it.
-    pub text: String,
-}
 
 /// Where a bound process can be reached.
 #[derive(Clone, Debug)]
@@ -139,30 +118,15 @@ pub struct Bound {
     admin: BoundAdmin,
     tls_material: TlsMaterial,
     token_verifier: Option<TokenVerifier>,
+    calls: CallListeners,
     /// What the names of endpoints stand for, as they were asked for at the start.
     names: First,
     writer: Writer,
+    ledger: Ledger,
     registry: Arc<Registry>,
     clock_start: Instant,
     workers: usize,
     log_out: Option<LogOut>,
-}
-
-/// Second descriptors of all listening sockets, for a process that takes over. They are closed before the end begins:
-/// while one is open, the kernel lets more connections in, and no process would accept them.
-#[derive(Debug)]
-struct SharedSockets {
-    sockets: Vec<(String, OwnedFd)>,
-    keep_socket_file: KeepSocketFile,
-}
-
-impl SharedSockets {
-    fn of(listeners: &[BoundListener], admin: &BoundAdmin) -> Result<Self, StartError> {
-        let mut sockets = sockets::share(listeners).map_err(StartError::Runtime)?;
-        let (admin, keep_socket_file) = admin.share()?;
-        sockets.push((inherited::ADMIN.to_owned(), admin));
-        Ok(Self { sockets, keep_socket_file })
-    }
 }
 
 impl std::fmt::Debug for Bound {
@@ -188,14 +152,15 @@ impl Bound {
         let workers = config.proxy.workers.map_or_else(cores, usize::from);
         let tls_material = TlsMaterial::load(&config)?;
         let mut token_verifier = TokenVerifier::load(&config)?;
-        let reads_tokens = config.services.iter().filter(|service| service.reads_tokens() && config.jwt.is_none());
-        let unverified = jwt::unverified(reads_tokens.map(|service| service.name.as_str()));
+        let readers = if config.jwt.is_none() { config.token_readers() } else { Vec::new() };
+        let unverified = jwt::unverified(readers.iter().map(|service| service.name.as_str()));
         for warning in tls_material.warnings().into_iter().chain(unverified) {
             tracing::warn!("{warning}");
         }
         let inherited = &mut options.inherited;
         let listeners = sockets::listeners(&config.listeners, workers, inherited)?;
-        let admin = BoundAdmin::bind(&config.admin, inherited)?;
+        let mut admin = BoundAdmin::bind(&config.admin, inherited)?;
+        admin.extra = options.extra_api.take();
         inherited.close_rest();
         let shared = SharedSockets::of(&listeners, &admin)?;
         let log_out = LogOut::open(&config.access_log, &options.supervisor)?;
@@ -213,10 +178,12 @@ impl Bound {
         }
         let store = if options.in_memory { Store::in_memory()? } else { Store::open(&config.state.path)? };
         let registry = Arc::new(Registry::new(workers));
-        let mut writer = Writer::new(store, Arc::clone(&registry), config.services.clone())?;
+        let mut writer = Writer::new(store, Arc::clone(&registry), control_plane::file_specs(&config))?;
         names.answers().for_each(|(host, answer)| writer.resolved(host, answer.clone()));
-        let clock_start = Instant::now();
-        let runtime = Arc::new(runtime);
+        let ledger = ledger_parts::open(&config, &options, writer.running_trials());
+        let experiments = ExperimentSources::new(&writer, ledger.handle(), &registry);
+        let calls = CallListeners::load(&config, &writer, experiments).map_err(StartError::CallerTokens)?;
+        let (clock_start, runtime) = (Instant::now(), Arc::new(runtime));
         Ok(Self {
             config,
             options,
@@ -228,8 +195,10 @@ impl Bound {
             admin,
             tls_material,
             token_verifier,
+            calls,
             names,
             writer,
+            ledger,
             registry,
             clock_start,
             workers,
@@ -275,21 +244,22 @@ impl Bound {
         let holds = Arc::new(HoldRegistry::new(Arc::clone(&self.registry), clock));
         let workers = self.start_workers(log, &holds, &workers_stop)?;
         let (published, store_problem) = (self.writer.published(), self.writer.store_problem());
-        let reclaimer = self.writer.reclaimer();
+        let (reclaimer, trials) = (self.writer.reclaimer(), self.writer.running_trials());
         let supervisor = self.options.supervisor;
         let (handle, writer_thread) = self.writer.start(supervisor.part("writer", Kind::Steady))?;
+        let (ledger, ledger_thread) = ledger_parts::start(self.ledger, &supervisor)?;
         let ready = Arc::new(AtomicBool::new(true));
         let (upgrades, calls) = admin::upgrade_calls::channel();
         let SharedSockets { sockets, keep_socket_file } = self.shared;
-        let timeout = self.config.proxy.upgrade_timeout;
-        let lender = handle.clone();
-        let shutdown_delay = self.config.proxy.shutdown_delay;
-        let thread = supervisor.part("control", Kind::Thread);
+        let (timeout, shutdown_delay) = (self.config.proxy.upgrade_timeout, self.config.proxy.shutdown_delay);
+        let (lender, thread) = (handle.clone(), supervisor.part("control", Kind::Thread));
         let plane = ControlPlane {
             admin: self.admin,
+            guardrails: GuardrailLedger { counts: Some(ledger.clone()), trials },
             admin_tls: self.tls_material.admin,
             tls: self.tls_material.tls,
             token_verifier: self.token_verifier,
+            calls: self.calls,
             handle,
             published,
             reclaimer,
@@ -309,18 +279,19 @@ impl Bound {
             names: self.names,
         };
         let stop = control_stop.clone();
-        let (run, files) = plane.prepare(control_stop)?;
+        let PreparedControl { run, files, rollouts } = plane.prepare(control_stop)?;
         let control = spawn("control", move || watched(run, &thread, &stop))?;
         if let Some(predecessor) = self.options.inherited.predecessor() {
             predecessor.ready();
         }
         systemd::ready();
         let (program, signal, sockets) = (self.options.program, self.upgrade_signal, Arc::new(sockets));
-        let upgrader = Upgrader { program, signal, sockets, handle: lender, calls, files, timeout };
+        let upgrader = Upgrader { program, signal, sockets, handle: lender, ledger, rollouts, calls, files, timeout };
         let running = Running {
             workers,
             control,
             writer: writer_thread,
+            ledger: ledger_thread,
             access_log: log_thread,
             stop_workers,
             stop_control,
@@ -338,7 +309,7 @@ impl Bound {
         holds: &HoldRegistry,
         stop: &watch::Receiver<bool>,
     ) -> Result<Workers, RunError> {
-        let listeners = sockets::settings(&self.config, self.workers, &self.tls_material.listeners);
+        let listeners = sockets::settings(&self.config, self.workers, &self.tls_material.listeners, &self.calls);
         let sockets = sockets::by_worker(std::mem::take(&mut self.listeners), self.workers, &listeners);
         let room = descriptors::room(&self.config.proxy, self.workers);
         let parts = settings::CommonParts {
@@ -347,6 +318,7 @@ impl Bound {
             tls: Arc::clone(&self.tls_material.tls.clients),
             jwt: self.token_verifier.as_ref().map(|tokens| Arc::clone(&tokens.verifier)),
             log,
+            seen: self.ledger.handle().seen().clone(),
             clock_start: self.clock_start,
             workers: self.workers,
         };

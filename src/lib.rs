@@ -15,6 +15,11 @@
 //!   hashed with; another salt is another draw of users ([`table::hash::Salt`]).
 //! - **Rule**: a match on the request that picks a version before the split is asked ([`table::spec::RuleSpec`]).
 //!   **Segment**: a named match that rules share ([`table::spec::Segment`]).
+//! - **Flag**: what a user gets that does not depend on a deploy, one of some **variants**, by rules, slots or the
+//!   version ([`table::spec::flag`], [`flags`]).
+//! - **Experiment**: a comparison of two versions or variants among users ([`table::spec::experiment`],
+//!   [`experiment`]); a **run** of it gives its users their **arm**, control or treatment
+//!   ([`table::experiment_table`]).
 //! - **Traffic**: what of a service changes while requests flow: salt, runs, drained endpoints ([`table::Traffic`]).
 //! - **Table**: one immutable, compiled generation of all routing ([`table::Table`]).
 //! - **Decision**: service, version, cause and slot of one request ([`table::Decision`]), made by [`table::decide()`],
@@ -46,23 +51,33 @@
 //! From the bottom up; a module imports from below only.
 //!
 //! - [`tls`]: certificates, keys and authorities from files to rustls, and again when they change. A leaf.
+//! - [`tokens`]: secrets by which callers are known, and their files.
 //! - [`message`]: heads of messages, as text with the places of its lines. A leaf.
 //! - [`http1`]: HTTP/1.1 as bytes, for both sides of the proxy. It sees `message` only.
 //! - [`http2`]: bodies, tunnels and pings on streams of HTTP/2, for both sides of the proxy. A leaf.
 //! - [`log`]: the process's own log, which never waits for who reads it, and the writing of the access log. A leaf.
+//! - [`database`]: files of SQLite that are this process's alone, and where their path leads. A leaf.
 //! - [`supervise`]: what must live: threads and tasks, begun again when they end, and looked at. A leaf.
 //! - [`stats`]: per-worker counters, latencies, endpoint states, and the words of their labels.
 //! - [`jwt`]: tokens of users, verified by the keys of their issuer.
+//! - [`flagd`]: flags in the format of flagd: from a file to what a user gets, pure.
 //! - [`table`]: pure routing, from a request to a version. Reading order: [`table::spec`], [`table::weights`],
 //!   [`table::slots`], [`table::hash`], [`table::traffic`], [`table::router`], [`table::matcher`], [`table::key`],
 //!   [`table::service`], [`table::table`], [`table::decide`](mod@table::decide).
+//! - [`flags`]: which variant of a flag a user has, pure, over the parts of [`table`].
 //! - [`rollout`]: releases, pure: what a plan is, where a release stands, and its judgement, from counts to a verdict
 //!   with its evidence. [`release`] makes it happen.
+//! - [`experiment`]: which of two arms is better, pure: from sums over users to intervals and one sentence.
+//! - [`ledger`]: what experiments that run have counted, owned by one thread, durable.
+//! - [`events`]: what programs tell of users, in batches.
+//! - [`ofrep`]: flags for those who ask for them by name, by OpenFeature's remote evaluation protocol.
 //! - [`upstream`]: connections to endpoints, balancing between them.
 //! - [`proxy`]: the life of a request; its files are the stages of the picture.
 //! - [`config`]: from text to a validated config, with all problems at once.
+//! - [`simulation`]: what a plan will do, before it is used: many simulated releases, for the API and for [`cli`].
 //! - [`problem`]: what is wrong with what a person wrote, for the terminal and for the API. A leaf.
 //! - [`files`]: files that change while the process runs: when to look, when to read, whether it is all of it.
+//! - [`document`]: the state of the proxy as a document, and what has to be said when it changes.
 //! - [`outbound`]: requests of our own: webhooks, notifications, hooks, smoke requests, queries of metrics, and the one
 //!   client that sends them and the calls of [`cli`].
 //! - [`control`]: the only writer: changes, revisions, the store, the published table, the watch on the config file.
@@ -80,17 +95,20 @@
 //!
 //! - Imports follow the list above. `proxy` and `upstream` meet the control plane in `app` only. Files of one module
 //!   import each other in one direction, but for a folder's page and its parts.
-//! - [`stats`], [`table`], [`rollout`] and `config` have no async, no I/O, no clock and no randomness of their own:
-//!   time and chance are arguments.
+//! - [`stats`], [`flagd`], [`table`], [`flags`], [`rollout`], [`experiment`] and `config` have no async, no I/O, no
+//!   clock and no randomness of their own: time and chance are arguments.
 //! - One store publishes a table; a request loads once, at its start, and keeps that snapshot.
-//! - [`table::decide()`] does not allocate (`tests/decide_alloc.rs`), lock, log or wait.
+//! - [`table::decide()`] and the decision on a flag, unless it is imported, do not allocate (`tests/alloc/decide.rs`),
+//!   lock, log or wait.
 //! - A change of weights moves ½·Σ|Δw| of the users, and only from versions that shrink to versions that grow (property
 //!   tests of [`table::slots`]).
-//! - A status code of the proxy's own is built in `proxy/request/local_reply.rs` and `admin` only.
+//! - A status code of the proxy's own is built in `proxy/request/local_reply.rs`, `ofrep/protocol_error.rs`,
+//!   `events/event_refusal.rs` and `admin` only.
 //! - Metric names stand in [`metrics::names`], the words of their labels in [`stats::labels`]; handles are resolved
 //!   when a table is built, never by string in a request.
 //! - Only `config` and `admin` know serde shapes; the types behind them cannot hold an invalid value. What is
-//!   stored of a rollout ([`release::saved`]) is the exception: its state machine's own words.
+//!   stored of a rollout ([`release::saved`]) is an exception: its state machine's own words; and so is what is shown
+//!   of an experiment, which the API and the command line have in the same words ([`experiment::result_view`]).
 //! - No function above 70 lines, no file above 400 without its tests.
 
 mod admin;
@@ -98,24 +116,34 @@ pub mod app;
 pub mod cli;
 pub mod config;
 mod control;
+mod database;
+mod document;
 mod endpoints;
+mod events;
+mod experiment;
 mod files;
+mod flagd;
+mod flags;
 mod http1;
 mod http2;
 mod jwt;
+mod ledger;
 mod log;
 mod message;
 mod metrics;
+mod ofrep;
 mod outbound;
 mod problem;
 mod proxy;
 mod release;
 mod rollout;
 mod shared;
+mod simulation;
 mod stats;
 mod supervise;
 mod table;
 #[doc(hidden)]
 pub mod testing;
 mod tls;
+mod tokens;
 mod upstream;

@@ -4,21 +4,29 @@
 pub mod admin {
     pub use crate::admin::access::{Access, AccessSettings, Address};
     pub use crate::admin::listen::{AdminBindError, AdminListener};
-    pub use crate::admin::tokens::{AccessRole, AccessToken};
-    pub use crate::admin::{AdminApi, AdminServer};
+    pub use crate::admin::{AdminApi, AdminServer, ExperimentSources};
+    pub use crate::tokens::{AccessRole, AccessToken};
     pub mod upgrade_calls {
         pub use crate::admin::upgrade_calls::channel;
     }
 }
 pub mod control {
     pub use crate::control::change::Change;
+    pub use crate::control::experiment_change::ExperimentChange;
+    pub use crate::control::experiment_states::ExperimentStates;
+    pub use crate::control::file::FileSpecs;
+    pub use crate::control::flag_change::FlagChange;
     pub use crate::control::handle::{ApplyError, ChangeRequest, Handle, OntoDead};
     pub use crate::control::planned::State;
+    pub use crate::control::rollback::RollbackScope;
     pub use crate::control::store::Store;
     pub use crate::control::writer::Writer;
     pub mod change {
         pub use crate::control::change::plan;
         pub use crate::control::planned::{Action, Entry, History, PlanError, Planned};
+    }
+    pub mod experiment_difference {
+        pub use crate::control::experiment_difference::{ExperimentDifference, RunEnd};
     }
     pub mod clock {
         pub use crate::control::clock::Clock;
@@ -32,14 +40,32 @@ pub mod control {
     pub mod store {
         pub use crate::control::store::error::StoreError;
         pub use crate::control::store::schema::FORMAT;
-        pub use crate::control::store::{Header, Record, Store};
+        pub use crate::control::store::{FlagRecord, Header, Record, Store};
     }
     pub mod watch {
-        pub use crate::control::watch::{ConfigFacts, ConfigSource, ConfigSourceDeps, FileContent};
+        pub use crate::control::watch::{ConfigFacts, ConfigSource, ConfigSourceDeps, ConfigText, FileContent};
     }
+}
+pub mod experiment {
+    pub use crate::experiment::estimate::Measure;
+    pub use crate::experiment::metric_result::{Better, ExperimentFinding, MetricPlan, MetricResult, ShareSums};
+    pub use crate::experiment::metric_sums::MetricSums;
+    pub use crate::experiment::sample_ratio::SampleRatio;
+    pub use crate::shared::per_arm::PerArm;
+    pub use crate::shared::probability::Probability;
 }
 pub mod files {
     pub use crate::files::reload::Reloader;
+}
+pub mod flagd {
+    pub use crate::flagd::datum::Datum;
+    pub use crate::flagd::flag_context::FlagContext;
+    pub use crate::flagd::flag_file::{FlagFile, parse};
+    pub use crate::flagd::fractional_version::FractionalVersion;
+    pub use crate::flagd::imported_flag::{ImportedFlag, ImportedVariant, Resolution, ResolutionCause};
+}
+pub mod flags {
+    pub use crate::flags::user::RequestUser;
 }
 pub mod http1 {
     pub use crate::http1::body::{BodyDecoder, Piece};
@@ -129,8 +155,11 @@ pub mod table {
     pub use crate::shared::name::Name;
     pub use crate::table::address::{EndpointAddress, HostPort};
     pub use crate::table::decide::{Candidate, Cause, Decision, decide};
+    pub use crate::table::experiment_run::{ExperimentRun, Fingerprint};
+    pub use crate::table::flag_state::FlagState;
     pub use crate::table::host_addresses::Addresses;
     pub use crate::table::request::{BearerClaims, RequestView};
+    pub use crate::table::slot_ranges::SlotRanges;
     pub use crate::table::slots::Slots;
     pub use crate::table::spec::ServiceSpec;
     pub use crate::table::table::Table;
@@ -143,6 +172,12 @@ pub mod table {
         pub use crate::table::key::OWN_COOKIE;
     }
     pub mod spec {
+        pub mod experiment {
+            pub use crate::table::spec::experiment::{AssignmentSpec, CountedRequests, ExperimentSubject};
+        }
+        pub mod flag {
+            pub use crate::table::spec::flag::{DrawSpec, FlagRuleSpec, FlagSource, FlagSpec, FlagSpecs, Variant};
+        }
         pub use crate::table::spec::version_range::VersionRange;
         pub use crate::table::spec::{
             Attribute, Condition, HostPattern, KeySource, PathPrefix, Pattern, Policy, RuleSpec, Segment, VersionSpec,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::logins::Logins;
 use super::places::CONNECTIONS_MAX;
-use super::tokens::{AccessRole, AccessToken, BadToken, Tokens};
+use crate::tokens::{AccessRole, AccessToken, BadToken, Tokens};
 
 /// Who is let in, as the config says it.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +66,7 @@ impl Access {
     /// # Errors
     /// [`AccessError`] when a token cannot be used, or anybody could come in.
     pub fn new(address: &Address, settings: &AccessSettings) -> Result<Self, AccessError> {
-        let tokens = Tokens::new(settings.tokens.clone()).map_err(AccessError::Tokens)?;
+        let tokens = Tokens::new("admin", settings.tokens.clone()).map_err(AccessError::Tokens)?;
         let clients: Vec<_> = settings.clients.iter().map(|(name, role)| (name.as_str().into(), *role)).collect();
         let connections_max = settings.connections_max.unwrap_or(CONNECTIONS_MAX);
         let access = |hosts, any_address, clients| {
@@ -120,15 +120,12 @@ impl Access {
         if self.is_open() {
             return Some(("local".into(), AccessRole::Operate));
         }
-        let tokens = self.tokens.in_use();
-        if authorization.is_none() || tokens.is_empty() {
+        if authorization.is_none() || self.tokens.in_use().is_empty() {
             return self.clients.iter().find(|(name, _)| certificate == Some(&**name)).cloned();
         }
         let (scheme, secret) = authorization?.split_at_checked("bearer ".len())?;
         let secret = scheme.eq_ignore_ascii_case(b"bearer ").then(|| secret.trim_ascii())?;
-        // All tokens are compared, each in constant time, so that the time tells nothing.
-        let found = tokens.iter().fold(None, |found, token| if token.is(secret) { Some(token) } else { found });
-        found.map(|token| (Arc::clone(&token.name), token.role))
+        self.tokens.find(secret)
     }
 
     /// Whether everybody who can connect may do everything.

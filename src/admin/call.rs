@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::{CONTENT_TYPE, IF_MATCH};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -21,14 +21,17 @@ use crate::config::reader::tree::Tree;
 use crate::control::change::Change;
 use crate::control::handle::{ChangeRequest, OntoDead};
 use crate::control::hold_registry::HoldTerms;
-use crate::problem::{Mismatch, Problem, ProblemKind};
+use crate::problem::{Mismatch, Problem, ProblemKind, strict_json};
 use crate::table::{Name, Service, Table};
 
+use super::AdminApi;
+use super::call_query::dry_run;
 use super::change_response::{ChangeResponse, Tagged};
 use super::guard::Caller;
 use super::hold_body::HoldBody;
 use super::problem::ProblemDetails;
-use super::{AdminApi, json};
+
+pub(crate) use super::call_query::query;
 
 /// The key of a change that is to be made also onto versions that are known to have no usable endpoint.
 pub(crate) const FORCE: &str = "force";
@@ -106,12 +109,17 @@ impl ApiCall {
     ///
     /// # Errors
     /// The refusal.
-    pub(crate) fn unconditional(mut self) -> Result<Arc<str>, ProblemDetails> {
+    pub(crate) fn unconditional(self) -> Result<Arc<str>, ProblemDetails> {
+        let (caller, problems) = self.author_of_unconditional();
+        if problems.is_empty() { Ok(caller) } else { Err(ProblemDetails::of_problems(problems)) }
+    }
+
+    /// The caller of a call that takes no `?dry_run` and no `If-Match`, and everything that is wrong with the call.
+    pub(crate) fn author_of_unconditional(mut self) -> (Arc<str>, Vec<Problem>) {
         if self.dry_run || self.if_match.is_some() {
             self.report.add(no_condition(if self.dry_run { "?dry_run" } else { "If-Match" }));
         }
-        let problems = self.report.into_problems();
-        if problems.is_empty() { Ok(self.caller.0) } else { Err(ProblemDetails::of_problems(problems)) }
+        (self.caller.name, self.report.into_problems())
     }
 
     /// The caller of a call that may be dry but takes no `If-Match`, and everything that is wrong with the call.
@@ -119,7 +127,7 @@ impl ApiCall {
         if self.if_match.is_some() {
             self.report.add(no_condition("If-Match"));
         }
-        (self.caller.0, self.report.into_problems())
+        (self.caller.name, self.report.into_problems())
     }
 
     /// Whether the caller only wants to know what would happen.
@@ -143,7 +151,7 @@ impl ApiCall {
             return Err(ProblemDetails::of_problems(problems));
         };
         let Self { dry_run, if_match, force, caller, hold, .. } = self;
-        let author = caller.0.to_string();
+        let author = caller.name.to_string();
         let onto_dead = OntoDead::forced(force);
         let request = ChangeRequest { change, dry_run, if_match, onto_dead, author, reason };
         let (applied, held) = match &hold {
@@ -162,20 +170,7 @@ impl FromRequest<Arc<AdminApi>> for ApiCall {
 
     async fn from_request(request: Request, _: &Arc<AdminApi>) -> Result<Self, ProblemDetails> {
         let mut problems = Vec::new();
-        let query = query(request.uri(), &["dry_run"], &mut problems);
-        let dry_run = match query.first() {
-            None | Some((_, "false")) => false,
-            Some((_, "true" | "")) => true,
-            Some((_, other)) => {
-                problems.push(Problem::invalid(
-                    "?dry_run",
-                    format!("{other:?}"),
-                    "true or false",
-                    "leave it out for false",
-                ));
-                false
-            }
-        };
+        let dry_run = dry_run(request.uri(), &mut problems);
         let if_match = if_match(request.headers(), &mut problems);
         let caller = request.extensions().get::<Caller>().cloned();
         let caller = caller.expect("the guard notes the caller of every request that it lets in");
@@ -200,27 +195,21 @@ fn no_condition(place: &str) -> Problem {
     Problem::invalid(place, "a condition", "none: this call is done or not done", "leave it out")
 }
 
-async fn read_body(request: Request) -> Result<Value, ProblemDetails> {
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let media_type = content_type.split(';').next().unwrap_or("").trim();
-    if !media_type.eq_ignore_ascii_case("application/json") {
-        let detail = format!("found content type {content_type:?}, want `Content-Type: application/json`");
-        return Err(ProblemDetails::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", detail));
+/// A body as it was sent, of no more bytes than this.
+#[derive(Debug)]
+pub(crate) struct RawBody<const BYTES_MAX: usize>(pub Vec<u8>);
+
+impl<S: Send + Sync, const BYTES_MAX: usize> FromRequest<S> for RawBody<BYTES_MAX> {
+    type Rejection = ProblemDetails;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ProblemDetails> {
+        read_bytes(request, BYTES_MAX).await.map(Self)
     }
-    let problem = |status, word, detail: &str| Err(ProblemDetails::new(status, word, detail.to_owned()));
-    let bytes = match tokio::time::timeout(BODY_TIMEOUT, collect(request.into_body())).await {
-        Ok(Ok(bytes)) if bytes.len() <= BODY_BYTES_MAX => bytes,
-        Ok(Ok(_)) => {
-            let detail = format!("found a larger body, want at most {BODY_BYTES_MAX} bytes; send several calls");
-            return problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &detail);
-        }
-        Ok(Err(error)) => {
-            let detail = format!("the body ended early or is framed wrongly: {error}");
-            return problem(StatusCode::BAD_REQUEST, "bad_body", &detail);
-        }
-        Err(_) => return problem(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body did not come in time"),
-    };
-    json::parse(&bytes).map_err(|error| {
+}
+
+async fn read_body(request: Request) -> Result<Value, ProblemDetails> {
+    let bytes = read_bytes(request, BODY_BYTES_MAX).await?;
+    strict_json::parse(&bytes).map_err(|error| {
         let detail = match bytes.trim_ascii() {
             [] => "the body is empty, want an object; send {} when there is nothing to say".to_owned(),
             _ if error.is_eof() => format!("the JSON of the body is cut off ({error}); send all of it"),
@@ -230,9 +219,32 @@ async fn read_body(request: Request) -> Result<Value, ProblemDetails> {
     })
 }
 
+/// The bytes of a body that is said to be JSON.
+async fn read_bytes(request: Request, bytes_max: usize) -> Result<Vec<u8>, ProblemDetails> {
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let media_type = content_type.split(';').next().unwrap_or("").trim();
+    if !media_type.eq_ignore_ascii_case("application/json") {
+        let detail = format!("found content type {content_type:?}, want `Content-Type: application/json`");
+        return Err(ProblemDetails::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", detail));
+    }
+    let problem = |status, word, detail: &str| Err(ProblemDetails::new(status, word, detail.to_owned()));
+    match tokio::time::timeout(BODY_TIMEOUT, collect(request.into_body(), bytes_max)).await {
+        Ok(Ok(bytes)) if bytes.len() <= bytes_max => Ok(bytes),
+        Ok(Ok(_)) => {
+            let detail = format!("found a larger body, want at most {bytes_max} bytes; send several calls");
+            problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &detail)
+        }
+        Ok(Err(error)) => {
+            let detail = format!("the body ended early or is framed wrongly: {error}");
+            problem(StatusCode::BAD_REQUEST, "bad_body", &detail)
+        }
+        Err(_) => problem(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body did not come in time"),
+    }
+}
+
 /// The body, or more of it than is allowed. What is too much is read and thrown away, within bounds: closing a
 /// connection with unread bytes resets it, and the caller would never see the answer.
-async fn collect(mut body: Body) -> Result<Vec<u8>, axum::Error> {
+async fn collect(mut body: Body, bytes_max: usize) -> Result<Vec<u8>, axum::Error> {
     let mut bytes = Vec::new();
     let mut seen = 0;
     while let Some(frame) = body.frame().await {
@@ -240,7 +252,7 @@ async fn collect(mut body: Body) -> Result<Vec<u8>, axum::Error> {
             continue;
         };
         seen += data.len();
-        if bytes.len() <= BODY_BYTES_MAX {
+        if bytes.len() <= bytes_max {
             bytes.extend_from_slice(&data);
         }
         if seen > BODY_BYTES_DRAINED {
@@ -262,23 +274,6 @@ fn if_match(headers: &HeaderMap, problems: &mut Vec<Problem>) -> Option<u64> {
         problems.push(Problem::invalid("If-Match", format!("{text:?}"), "a revision such as \"41\"", remedy));
     }
     revision
-}
-
-/// The parameters of the query, of which only `known` ones are good. Their values are words and numbers, so there is
-/// nothing to decode.
-pub(crate) fn query<'a>(uri: &'a Uri, known: &[&str], problems: &mut Vec<Problem>) -> Vec<(&'a str, &'a str)> {
-    let pairs = uri.query().unwrap_or("").split('&').filter(|pair| !pair.is_empty());
-    let mut parameters: Vec<(&str, &str)> = Vec::new();
-    for (key, value) in pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
-        if !known.contains(&key) || parameters.iter().any(|(other, _)| *other == key) {
-            let found = if known.contains(&key) { "a parameter twice" } else { "an unknown parameter" };
-            let wanted = if known.is_empty() { "none".to_owned() } else { format!("only {}, once", known.join(", ")) };
-            problems.push(Problem::invalid(format!("?{key}"), found, wanted, "leave it out"));
-        }
-        parameters.push((key, value));
-    }
-    parameters.retain(|(key, _)| known.contains(key));
-    parameters
 }
 
 /// What a call says that takes no parameters: nothing.

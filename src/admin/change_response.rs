@@ -15,7 +15,10 @@ use crate::control::hold_registry::HoldReport;
 use crate::metrics::rollout_gauges::RolloutGauge;
 use crate::table::{Table, Traffic, Version};
 
+use super::flag_view::FlagDifferenceView;
+use super::flag_warnings::{drawn_anew, without_effect};
 use super::hold_body::HoldOutcome;
+use super::run_difference::RunDifferenceView;
 
 /// What came of a change; with a dry run, what would.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -27,11 +30,17 @@ pub(crate) struct ChangeResponse {
     changed: bool,
     /// Whether this only tells what would happen.
     dry_run: bool,
-    /// The revision whose split is restored.
+    /// The revision that is restored.
     #[serde(skip_serializing_if = "Option::is_none")]
     restores: Option<u64>,
     /// What changes, per service.
     difference: Vec<DifferenceView>,
+    /// What changes, per flag.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    flags: Vec<FlagDifferenceView>,
+    /// What changes, per experiment.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    experiments: Vec<RunDifferenceView>,
     /// How the hold went, if one was asked for and there was something to change.
     #[serde(skip_serializing_if = "Option::is_none")]
     hold: Option<HoldOutcome>,
@@ -87,14 +96,18 @@ impl ChangeResponse {
     /// The response to a change.
     #[must_use]
     pub(crate) fn new(applied: Applied, dry_run: bool, table: &Table, now_ms: u64) -> Self {
-        let Applied { revision, changed, restores, difference } = applied;
-        let warnings = difference.iter().flat_map(|difference| unanswered(difference, table, now_ms)).collect();
+        let Applied { revision, changed, restores, difference, flags, experiments } = applied;
+        let unanswered = difference.iter().flat_map(|difference| unanswered(difference, table, now_ms));
+        let drawn_anew = difference.iter().flat_map(|difference| drawn_anew(difference, table));
+        let warnings = unanswered.chain(drawn_anew).chain(flags.iter().filter_map(without_effect)).collect();
         Self {
             revision,
             changed,
             dry_run,
             restores,
             difference: difference.iter().map(DifferenceView::of).collect(),
+            flags: flags.iter().map(FlagDifferenceView::of).collect(),
+            experiments: experiments.iter().map(RunDifferenceView::of).collect(),
             hold: None,
             in_flight: None,
             warnings,
@@ -104,14 +117,15 @@ impl ChangeResponse {
     /// The same, with the rollouts that the change pauses.
     #[must_use]
     pub(crate) fn with_rollouts(mut self, shown: &[RolloutGauge]) -> Self {
-        let going = |service: &str| {
-            shown.iter().any(|shown| shown.service == service && matches!(shown.phase, "going" | "waiting"))
-        };
+        let going = || shown.iter().filter(|shown| matches!(shown.phase, "going" | "waiting"));
+        let of_service = |name: &&str| going().any(|shown| shown.moves_split && shown.service == *name);
+        let of_flag = |name: &&str| going().any(|shown| shown.flags.iter().any(|flag| flag == name));
         let changed = self.difference.iter().filter(|difference| !difference.weights.is_empty());
-        let paused: Vec<&str> =
-            changed.map(|difference| difference.service.as_str()).filter(|name| going(name)).collect();
+        let services = changed.map(|difference| difference.service.as_str()).filter(of_service);
+        let flags = self.flags.iter().map(|difference| difference.flag.as_str()).filter(of_flag);
         let says = |name| format!("{name} is being rolled out: this pauses the rollout; resume or abort it");
-        self.warnings.extend(paused.into_iter().map(says));
+        let said: Vec<String> = services.chain(flags).map(says).collect();
+        self.warnings.extend(said);
         self
     }
 

@@ -1,51 +1,29 @@
 //! `POST /v1/explain`: which version a request would get, and why, by the data path's own function.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::extract::State;
-use http::{HeaderName, HeaderValue, Method};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::config::reader::config_path::ConfigPath;
-use crate::config::reader::list::Texts;
-use crate::config::reader::report::Report;
-use crate::message::Headers;
-use crate::message::known_headers::HOST;
-use crate::problem::Mismatch;
-use crate::table::effective::shares;
-use crate::table::spec::Condition;
+use crate::table::effective::{EffectiveShare, shares};
+use crate::table::spec::experiment::ExperimentArm;
+use crate::table::spec::{Condition, KeySource};
+use crate::table::user_facts::UserFacts;
 use crate::table::{
-    Availability, BearerClaims, Candidate, Cause, Decision, RequestView, RouteError, Service, Takeover, decide,
+    Availability, Candidate, Cause, Decision, Name, RequestView, RouteError, Service, Table, Takeover, decide,
 };
 
 use super::AdminApi;
+use super::asked_request::{AskedRequest, ExplainBody};
 use super::call::ApiCall;
 use super::change_response::Tagged;
+use super::explained_flag::{ExplainedFlag, explained_flags};
 use super::jwt_view::JudgedToken;
 use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
 use super::view::{key_source, percent};
-
-/// A request to explain.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
-pub(crate) struct ExplainBody {
-    /// The method; `GET` if left out.
-    pub method: Option<String>,
-    /// The host, with or without a port.
-    #[schema(value_type = String)]
-    pub host: Option<String>,
-    /// The path with its query; `/` if left out.
-    pub path: Option<String>,
-    /// Headers: a value, or a list of values.
-    #[schema(value_type = Option<BTreeMap<String, String>>)]
-    pub headers: Option<BTreeMap<String, Texts>>,
-    /// The address of the client; 127.0.0.1 if left out.
-    pub client: Option<String>,
-}
 
 /// Where a request goes, and why.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
@@ -60,6 +38,10 @@ pub(crate) struct Explanation {
     assigned: Option<String>,
     /// The rule that decides.
     rule: Option<String>,
+    /// The experiment that took the user in.
+    experiment: Option<String>,
+    /// The user's arm in it: `control` or `treatment`.
+    arm: Option<&'static str>,
     /// Where the user's key comes from.
     key_from: Option<String>,
     /// The slot of the user's key.
@@ -69,13 +51,16 @@ pub(crate) struct Explanation {
     /// When chance decides: the versions and how likely they are, in per cent.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     chances: BTreeMap<String, f64>,
-    /// The attributes of the user that the rules of the service look at, as far as the request has them.
+    /// The attributes of the user that the rules and experiments of the service look at, as far as the request has them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     attributes: BTreeMap<String, String>,
-    /// The segments that the rules of the service name, and whether each holds.
+    /// The segments that the rules and experiments of the service name, and whether each holds.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     segments: BTreeMap<String, bool>,
-    /// What became of the request's token, where a rule or the key looks at tokens: whether it is verified, good or
+    /// The flags that the upstream is told with the request.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    flags: BTreeMap<String, ExplainedFlag>,
+    /// What became of the request's token, where a rule, the key or a flag looks at tokens: whether it is verified, good or
     /// not.
     token: Option<String>,
     /// Why the request would be refused.
@@ -102,7 +87,7 @@ pub(crate) async fn post(
     mut call: ApiCall,
 ) -> Result<Tagged<Explanation>, ProblemDetails> {
     let body: ExplainBody = call.read();
-    let asked = Asked::read(&body, &mut call.report);
+    let asked = AskedRequest::read(&body, &mut call.report);
     let problems = call.report.into_problems();
     if !problems.is_empty() {
         return Err(ProblemDetails::of_problems(problems));
@@ -115,11 +100,15 @@ pub(crate) async fn post(
         let refused = Explanation { refused: Some("bad_target"), why: why.to_owned(), ..Explanation::default() };
         return Ok(Tagged(table.revision, Explanation { revision: table.revision, ..refused }));
     };
-    let service = table.find(&asked.host, &path).map(|index| table.service(index));
-    let token = JudgedToken::of(admin.exporter.sources().jwt.as_deref(), service, &asked.headers);
+    let index = table.find(&asked.host, &path);
+    let looked_at = index.is_some_and(|index| table.reads_tokens(index));
+    let token = JudgedToken::of(admin.exporter.sources().jwt.as_deref(), looked_at, &asked.headers);
     let view = RequestView { path: &path, claims: token.claims(), ..asked.view() };
     let explanation = match decide(&table, &view, 0, |version| availability(version, now_ms)) {
-        Ok(decision) => explain(&decision, now_ms),
+        Ok(decision) => {
+            let explained = Explained { table: &table, view: &view, decision: &decision, now_ms };
+            Explanation { flags: explained_flags(&table, &view, &decision), ..explained.explanation() }
+        }
         Err(RouteError::NoService) => Explanation {
             refused: Some("no_service"),
             why: format!("no service answers host {:?} and path {:?}", asked.host, asked.path),
@@ -127,7 +116,8 @@ pub(crate) async fn post(
         },
         Err(RouteError::NoVersion { service, assigned, .. }) => unavailable(service, assigned, now_ms),
     };
-    let Matched { attributes, segments } = service.map(|service| Matched::of(service, &view)).unwrap_or_default();
+    let matched = index.map(|index| Matched::of(&table, index, &view));
+    let Matched { attributes, segments } = matched.unwrap_or_default();
     let explanation = explanation.with_token(token.said);
     let explanation = Explanation { revision: table.revision, attributes, segments, ..explanation };
     Ok(Tagged(table.revision, explanation))
@@ -141,10 +131,13 @@ struct Matched {
 }
 
 impl Matched {
-    fn of(service: &Service, view: &RequestView<'_>) -> Self {
+    fn of(table: &Table, service: u32, view: &RequestView<'_>) -> Self {
         let mut matched = Self::default();
-        for rule in &*service.rules {
+        for rule in &*table.service(service).rules {
             matched.add(&rule.when, view);
+        }
+        for segment in table.experiments().deciding(service).filter_map(|experiment| experiment.spec.segment.as_ref()) {
+            matched.add(segment, view);
         }
         matched
     }
@@ -152,7 +145,7 @@ impl Matched {
     fn add(&mut self, condition: &Condition, view: &RequestView<'_>) {
         for (attribute, _) in &condition.attributes {
             let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-            let value = attribute.with_value(view, text);
+            let value = view.with_attribute(attribute, text);
             self.attributes.extend(value.map(|value| (attribute.name.to_string(), value)));
         }
         for segment in &condition.segments {
@@ -189,54 +182,96 @@ fn unavailable(service: &Service, assigned: u16, now_ms: u64) -> Explanation {
     Explanation { service, assigned, refused: Some(refused), why, ..Explanation::default() }
 }
 
-fn explain(decision: &Decision<'_>, now_ms: u64) -> Explanation {
-    let service = decision.service;
-    let assigned = &service.versions[usize::from(decision.assigned)].name;
-    let known = Explanation {
-        service: Some(service.spec.name.to_string()),
-        salt: Some(service.traffic.salt.to_string()),
-        ..Explanation::default()
-    };
-    let source = |index: u16| key_source(&service.spec.sticky[usize::from(index)]);
-    let passed_on = match decision.failed_over() {
-        true => format!("; {assigned} has no usable endpoint, so {} answers", decision.version().name),
-        false => String::new(),
-    };
-    let certain = |why: String| Explanation {
-        version: Some(decision.version().name.to_string()),
-        assigned: Some(assigned.to_string()),
-        why: format!("{why}{passed_on}"),
-        ..known.clone()
-    };
-    match decision.cause {
-        Cause::Rule(index) => {
-            let rule = &service.rules[usize::from(index)].name;
-            Explanation { rule: Some(rule.to_string()), ..certain(format!("rule {rule} picks {assigned}")) }
-        }
-        Cause::Key(index) if decision.new_key.is_none() => {
-            let (key_from, slot) = (source(index), decision.slot);
-            let at = slot.map_or_else(String::new, |slot| format!("slot {slot}, which {assigned} owns"));
-            Explanation { slot, ..certain(format!("the key from {key_from} falls on {at}")) }.with_key(key_from)
-        }
-        Cause::Key(index) => {
-            let why = "the request has no key: it gets a random one in our cookie and stays with that one's version";
-            by_chance(service, now_ms, Explanation { why: why.to_owned(), ..known }).with_key(source(index))
-        }
-        Cause::Chance => {
-            let why = "the request has no key: each such request is drawn anew";
-            by_chance(service, now_ms, Explanation { why: why.to_owned(), ..known })
-        }
-    }
+/// A decision that is explained.
+struct Explained<'t> {
+    table: &'t Table,
+    view: &'t RequestView<'t>,
+    decision: &'t Decision<'t>,
+    now_ms: u64,
 }
 
-fn by_chance(service: &Service, now_ms: u64, known: Explanation) -> Explanation {
-    let shares = shares(service, |version| version.availability(now_ms));
-    let named = service.versions.iter().zip(shares).filter(|(_, share)| share.ratio > 0.0);
-    let chances: BTreeMap<_, _> =
-        named.map(|(version, share)| (version.name.to_string(), percent(share.ratio))).collect();
-    let listed: Vec<_> = chances.iter().map(|(version, chance)| format!("{version} {chance} %")).collect();
-    let why = format!("{} ({})", known.why, listed.join(", "));
-    Explanation { chances, why, ..known }
+impl Explained<'_> {
+    fn explanation(&self) -> Explanation {
+        let Decision { service, slot, cause, new_key, .. } = *self.decision;
+        match cause {
+            Cause::Rule(index) => {
+                let rule = &service.rules[usize::from(index)].name;
+                let why = format!("rule {rule} picks {}", self.assigned());
+                Explanation { rule: Some(rule.to_string()), ..self.certain(&why) }
+            }
+            Cause::Key(_) | Cause::Experiment(_) if new_key.is_some() => {
+                let why =
+                    "the request has no key: it gets a random one in our cookie and stays with that one's version";
+                self.by_chance(why).with_key(key_source(&KeySource::OwnCookie))
+            }
+            Cause::Experiment(index) => self.by_experiment(index),
+            Cause::Key(index) => {
+                let key_from = key_source(&service.spec.sticky[usize::from(index)]);
+                let at = slot.map_or_else(String::new, |slot| format!("slot {slot}, which {} owns", self.assigned()));
+                let why = format!("the key from {key_from} falls on {at}");
+                Explanation { slot, ..self.certain(&why) }.with_key(key_from)
+            }
+            Cause::Chance => self.by_chance("the request has no key: each such request is drawn anew"),
+        }
+    }
+
+    /// The version of the rule, the experiment or the split.
+    fn assigned(&self) -> &Name {
+        &self.decision.service.versions[usize::from(self.decision.assigned)].name
+    }
+
+    fn known(&self) -> Explanation {
+        let service = self.decision.service;
+        Explanation {
+            service: Some(service.spec.name.to_string()),
+            salt: Some(service.traffic.salt.to_string()),
+            ..Explanation::default()
+        }
+    }
+
+    /// The version is known, because of this.
+    fn certain(&self, why: &str) -> Explanation {
+        let (responds, assigned) = (&self.decision.version().name, self.assigned());
+        let passed_on = match self.decision.failed_over() {
+            true => format!("; {assigned} has no usable endpoint, so {responds} answers"),
+            false => String::new(),
+        };
+        let (version, assigned) = (Some(responds.to_string()), Some(assigned.to_string()));
+        Explanation { version, assigned, why: format!("{why}{passed_on}"), ..self.known() }
+    }
+
+    fn by_experiment(&self, index: u16) -> Explanation {
+        let service = self.decision.service;
+        let experiment = self.table.experiments().at(index);
+        let arm = experiment.arm_of(self.decision.assigned).map(ExperimentArm::word);
+        let mut sources = service.spec.sticky.iter();
+        let source = sources.find(|source| source.with_key(self.view, |_| ()).is_some());
+        let key_from = source.map_or_else(String::new, key_source);
+        let (name, assigned) = (&experiment.spec.name, self.assigned());
+        let why =
+            format!("experiment {name} has the key from {key_from} in {}, which is {assigned}", arm.unwrap_or(""));
+        Explanation { experiment: Some(name.to_string()), arm, ..self.certain(&why) }.with_key(key_from)
+    }
+
+    /// Chance decides, or the random key that the user gets: by experiments, and of those whom none takes in by the
+    /// split.
+    fn by_chance(&self, why: &str) -> Explanation {
+        let Decision { service, service_index, new_key, .. } = *self.decision;
+        let experiments = self.table.experiments();
+        let chances = new_key.map(|_| experiments.chances(service_index, self.view)).unwrap_or_default();
+        let in_none = 1.0 - chances.iter().map(|(_, chance)| chance).sum::<f64>();
+        let shares = shares(service, |version| version.availability(self.now_ms));
+        let chance_of = |(index, share): (u16, &EffectiveShare)| {
+            let given = chances.iter().filter(|(arms, _)| arms.contains(&index)).map(|(_, chance)| chance / 2.0);
+            share.ratio * in_none + given.sum::<f64>()
+        };
+        let named = (0..).zip(&service.versions).zip(&shares);
+        let named = named.map(|((index, version), share)| (version.name.to_string(), chance_of((index, share))));
+        let chances: BTreeMap<_, _> =
+            named.filter(|(_, chance)| *chance > 0.0).map(|(name, chance)| (name, percent(chance))).collect();
+        let listed: Vec<_> = chances.iter().map(|(version, chance)| format!("{version} {chance} %")).collect();
+        Explanation { chances, why: format!("{why} ({})", listed.join(", ")), ..self.known() }
+    }
 }
 
 impl Explanation {
@@ -247,107 +282,5 @@ impl Explanation {
 
     fn with_key(self, key_from: String) -> Self {
         Self { key_from: Some(key_from), ..self }
-    }
-}
-
-/// The request as it was written.
-#[derive(Debug)]
-struct Asked {
-    method: Method,
-    host: String,
-    path: String,
-    query: Option<String>,
-    headers: Headers,
-    client: IpAddr,
-}
-
-impl Asked {
-    fn read(body: &ExplainBody, report: &mut Report<'_>) -> Self {
-        let at = ConfigPath::Root;
-        let host = body.host.as_deref().unwrap_or_default();
-        if body.host.is_none() {
-            report.missing(&at.key("host"), Mismatch::new("nothing", "a host", "add it"));
-        }
-        let text = body.method.as_deref().unwrap_or("GET");
-        let method = Method::from_bytes(text.as_bytes()).unwrap_or_else(|_| {
-            report.problem(&at.key("method"), Mismatch::new(format!("{text:?}"), "a method such as GET", "mend it"));
-            Method::GET
-        });
-        let target = body.path.as_deref().unwrap_or("/");
-        check_target(target, &at.key("path"), report);
-        let (path, query) = match target.split_once('?') {
-            Some((path, query)) => (path, Some(query.to_owned())),
-            None => (target, None),
-        };
-        let text = body.client.as_deref().unwrap_or("127.0.0.1");
-        let client = text.parse().unwrap_or_else(|_| {
-            let mismatch = Mismatch::new(format!("{text:?}"), "an address such as 10.0.0.1", "leave the port out");
-            report.problem(&at.key("client"), mismatch);
-            IpAddr::V4(Ipv4Addr::LOCALHOST)
-        });
-        let mut headers = headers(body.headers.iter().flatten(), &at.key("headers"), report);
-        if !headers.contains(HOST) {
-            // As every request has it, for rules that ask for the header.
-            headers.append(HOST, host);
-        }
-        Self { method, host: without_port(host).to_owned(), path: path.to_owned(), query, headers, client }
-    }
-
-    fn view(&self) -> RequestView<'_> {
-        RequestView {
-            method: &self.method,
-            host: &self.host,
-            path: self.path.as_bytes(),
-            query: self.query.as_deref().map(str::as_bytes),
-            headers: &self.headers,
-            client: self.client,
-            claims: BearerClaims::AS_THEY_STAND,
-        }
-    }
-}
-
-/// What no request can have as its target.
-fn check_target(target: &str, at: &ConfigPath<'_>, report: &mut Report<'_>) {
-    let mut wrong = |wanted: &str, remedy: &str| {
-        report.problem(at, Mismatch::new(format!("{target:?}"), wanted, remedy));
-    };
-    if !target.starts_with('/') {
-        wrong("a path that begins with /", "put a / before it");
-    }
-    if target.contains('#') {
-        let remedy = "leave out what begins with '#': it is refused in HTTP/1.1, and cut off in HTTP/2";
-        wrong("a path without a fragment", remedy);
-    }
-    if target.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
-        let remedy = "write it as %20, or as the code of the byte: it is refused in every request";
-        wrong("a path without white space and control characters", remedy);
-    }
-}
-
-fn headers<'b>(
-    written: impl Iterator<Item = (&'b String, &'b Texts)>,
-    at: &ConfigPath<'_>,
-    report: &mut Report<'_>,
-) -> Headers {
-    let mut headers = Headers::default();
-    for (name, values) in written {
-        values.each(&at.key(name), |at, text| {
-            match HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_str(text).ok()) {
-                Some((name, value)) => headers.append_named(&name, &value),
-                None => {
-                    let wanted = "a header's name and a line of visible text";
-                    report.problem(at, Mismatch::new(format!("{text:?}"), wanted, "correct it"));
-                }
-            }
-        });
-    }
-    headers
-}
-
-/// The host of `host:port`; an IPv6 address keeps its brackets.
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => host,
     }
 }

@@ -1,12 +1,12 @@
 //! The guard before every call: is the host ours, the page ours, the token good?
 //!
-//! Probes need neither host nor token: an orchestrator asks by address. Metrics need no token, but a known host. What
-//! is refused is counted; a login that failed leaves a line in the log as well, and an address has [only a
-//! limited number](super::logins).
+//! Probes need neither host nor token: an orchestrator asks by address. Metrics and the files of the
+//! [console] need no token, but a known host. What is refused is counted; a login that failed leaves
+//! a line in the log as well, and an address has [only a limited number](super::logins).
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, ORIGIN, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
@@ -16,16 +16,31 @@ use tokio::time::{Instant, sleep};
 
 use super::AdminApi;
 use super::access::Access;
+use super::call_query::{DryCalls, says_dry_run};
+use super::console;
 use super::logins::{DELAY, TooMany};
 use super::problem::ProblemDetails;
 use super::serve::ClientCertificate;
-use super::tokens::AccessRole;
 use super::visit::{Origin, Visit};
 use crate::stats::AdminRefused;
+use crate::tokens::AccessRole;
+
+/// What the guard knows.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    pub(crate) admin: Arc<AdminApi>,
+    /// The calls that change nothing if they say so.
+    pub(crate) dry: DryCalls,
+}
 
 /// Who made a call.
 #[derive(Clone, Debug)]
-pub(crate) struct Caller(pub Arc<str>);
+pub(crate) struct Caller {
+    /// The name in the config, which is the author of revisions.
+    pub name: Arc<str>,
+    /// What it may do.
+    pub role: AccessRole,
+}
 
 /// Why a call is not let in.
 struct Rejection {
@@ -64,10 +79,11 @@ impl Rejection {
 }
 
 /// The middleware.
-pub(crate) async fn guard(State(admin): State<Arc<AdminApi>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+    let admin = &guard.admin;
     // A client that sends many calls at once has one answered, and then others have their turn.
     yield_now().await;
-    let mut response = match check(&admin.access, &request) {
+    let mut response = match check(&guard, &request) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             let response = next.run(request).await;
@@ -92,7 +108,7 @@ pub(crate) async fn guard(State(admin): State<Arc<AdminApi>>, mut request: Reque
             rejection.into_response()
         }
     };
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
@@ -105,8 +121,8 @@ fn told(access: &Access, request: &Request, reason: AdminRefused) {
     tracing::warn!(from, reason, method, path, left_out, "a login to the admin API failed");
 }
 
-fn check(access: &Access, request: &Request) -> Result<Caller, Rejection> {
-    let path = request.uri().path();
+fn check(guard: &Guard, request: &Request) -> Result<Caller, Rejection> {
+    let (access, path) = (&*guard.admin.access, request.uri().path());
     let headers = request.headers();
     let probe = matches!(path, "/healthz" | "/readyz");
     // A target in absolute form names the host in the line, and the header must not be believed then.
@@ -119,15 +135,15 @@ fn check(access: &Access, request: &Request) -> Result<Caller, Rejection> {
         let detail = "found a call from a page of another site, want none (admin.hosts lists ours)".to_owned();
         return Err(Rejection::new(AdminRefused::UnknownOrigin, StatusCode::FORBIDDEN, detail));
     }
-    if probe || path == "/metrics" {
-        return Ok(Caller("nobody".into()));
+    if probe || path == "/metrics" || console::is_below(path) {
+        return Ok(Caller { name: "nobody".into(), role: AccessRole::Read });
     }
     let (name, role) = login(access, request)?;
-    if role < needed(request.method(), path) {
+    if role < needed(request, &guard.dry) {
         let detail = format!("{name} has the role read, want operate for {} {path}", request.method());
         return Err(Rejection::new(AdminRefused::WrongRole, StatusCode::FORBIDDEN, detail));
     }
-    Ok(Caller(name))
+    Ok(Caller { name, role })
 }
 
 /// Who it is, and what it may do.
@@ -163,13 +179,27 @@ fn nobody(certificate: &str) -> String {
     format!("found a certificate of {certificate:?} and no good token, want one of admin.clients")
 }
 
-/// A caller that may look may also ask why.
-fn needed(method: &Method, path: &str) -> AccessRole {
+/// A caller that may look may also ask why, and what would happen if.
+fn needed(request: &Request, dry: &DryCalls) -> AccessRole {
+    let (method, path) = (request.method(), request.uri().path());
     match *method {
         Method::GET | Method::HEAD | Method::OPTIONS => AccessRole::Read,
-        _ if path == "/v1/explain" => AccessRole::Read,
+        _ if matches!(path, "/v1/explain" | "/v1/simulate") || is_evaluation(method, path) => AccessRole::Read,
+        _ if is_dry_run(request, dry) => AccessRole::Read,
         _ => AccessRole::Operate,
     }
+}
+
+/// Whether a call changes nothing: it says so, and goes where that counts.
+fn is_dry_run(request: &Request, dry: &DryCalls) -> bool {
+    let route = request.extensions().get::<MatchedPath>();
+    says_dry_run(request.uri()) && route.is_some_and(|route| dry.has(request.method(), route.as_str()))
+}
+
+/// Whether a call only asks which variant of a flag a user gets.
+fn is_evaluation(method: &Method, path: &str) -> bool {
+    let flag = path.strip_prefix("/v1/flags/").and_then(|rest| rest.strip_suffix("/evaluate"));
+    *method == Method::POST && flag.is_some_and(|flag| !flag.contains('/'))
 }
 
 /// The value of a header that is there once.

@@ -123,10 +123,7 @@ pub(crate) async fn post(
     }
     services.sort_unstable();
     services.dedup();
-    let problems = call.report.into_problems();
-    if !problems.is_empty() {
-        return Err(ProblemDetails::of_problems(problems));
-    }
+    call.unconditional()?;
     let open = admin.holds.begin(services, &terms, terms.max).map_err(HoldError::from)?;
     open.drained(terms.max).await.map_err(HoldError::from)?;
     let view = HoldView::of(open.hold(), admin.holds.now_ms());

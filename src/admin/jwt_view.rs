@@ -8,7 +8,7 @@ use crate::jwt::{GoodToken, JwtVerifier, unverified};
 use crate::message::Headers;
 use crate::metrics::Sources;
 use crate::table::key::bearer_token;
-use crate::table::{BearerClaims, Service, Table};
+use crate::table::{BearerClaims, Table};
 
 /// How tokens of users are verified.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -41,8 +41,8 @@ impl JwtView {
     /// That of a process.
     pub(crate) fn of(sources: &Sources, table: &Table) -> Self {
         let Some(verifier) = &sources.jwt else {
-            let services = table.services().filter(|service| service.reads_tokens);
-            let warnings = unverified(services.map(|service| service.spec.name.as_str())).into_iter().collect();
+            let readers = (0..).zip(table.services()).filter(|(number, _)| table.reads_tokens(*number));
+            let warnings = unverified(readers.map(|(_, service)| service.spec.name.as_str())).into_iter().collect();
             let (keys, problems) = (Vec::new(), Vec::new());
             return Self { place: None, keys, good_at: None, good: true, problems, warnings };
         };
@@ -69,9 +69,8 @@ pub(crate) struct JudgedToken {
 }
 
 impl JudgedToken {
-    /// That of a request for a service, judged now. Nothing is counted or remembered.
-    pub(crate) fn of(verifier: Option<&JwtVerifier>, service: Option<&Service>, headers: &Headers) -> Self {
-        let looked_at = service.is_some_and(|service| service.reads_tokens);
+    /// That of a request, judged now, if it is `looked_at`. Nothing is counted or remembered.
+    pub(crate) fn of(verifier: Option<&JwtVerifier>, looked_at: bool, headers: &Headers) -> Self {
         let token = bearer_token(headers).filter(|_| looked_at);
         let Some(verifier) = verifier else {
             let said =

@@ -1,29 +1,50 @@
 //! The admin API: JSON over HTTP, one file a resource.
 //!
-//! [`listen`] is where it answers and [`access`] who gets in ([`tokens`] are read again), which [`guard`] asks at each
-//! request ([`logins`] remembers those that failed); [`places`] bounds connections, each of them a [`visit`]; [`call`]
-//! reads a call with every problem at once, [`json`] the text of its body; [`problem`] is how a call is refused. The
-//! resources: [`status`] and [`services`] show ([`view`] and [`tls_view`] have their shapes), [`splits`], [`flip`],
-//! [`rollback`] and [`endpoints`] change (and answer with [`change_response`]), [`hold`] keeps requests waiting for
-//! that ([`hold_body`] is how a change asks for it), [`rollouts`] release by themselves, [`revisions`] remember,
-//! [`explain`] tells why, [`upgrade`] lets another process take over, [`probes`] are for machines, [`openapi`]
-//! describes ([`openapi_terms`] is what the descriptions share).
+//! [`listen`] is where it answers and [`access`] who gets in, which [`guard`] asks at each request ([`logins`]
+//! remembers those that failed; [`admission`] asks again for a call that takes long); [`places`] bounds connections,
+//! each of them a [`visit`]; [`call`] reads a call with every problem at once; [`problem`] is how a call is refused.
+//! The resources: [`status`] and [`services`] show ([`view`] and [`tls_view`] have their shapes), [`service_history`]
+//! looks back, [`splits`], [`flip`], [`rollback`] and [`endpoints`] change (and answer with [`change_response`]),
+//! [`hold`] keeps requests waiting for that ([`hold_body`] is how a change asks for it), [`flags`] are shown
+//! ([`flag_view`]), changed (with [`flag_warnings`]) and asked ([`flag_evaluate`]), [`experiments`] are shown
+//! ([`experiment_view`]) and told user by user ([`experiment_export`], in lines of [`experiment_rows`]) and learn of
+//! [`events`], [`experiment_changes`] start, stop and ship them ([`run_difference`] is what changes), [`rollouts`]
+//! release by themselves, [`live`] streams what changes ([`event_stream`] is how a response is a stream),
+//! [`revisions`] remember, [`explain`] tells why, [`upgrade`] lets another process take over, [`probes`] are for
+//! machines, [`openapi`] describes ([`openapi_terms`] is what the descriptions share). The [`console`] is for
+//! people, and asks [`whoami`] which buttons it may show.
 //!
 //! A body is one struct, read by the collecting reader of the config and described by OpenAPI. Its keys are optional
 //! also where a call needs them: a key that is missing is one problem beside the others.
 
 pub(crate) mod access;
+pub(crate) mod admission;
+mod asked_request;
 pub(crate) mod call;
+mod call_query;
 pub(crate) mod change_response;
+pub(crate) mod console;
 pub(crate) mod endpoints;
+pub(crate) mod event_stream;
+pub(crate) mod events;
+pub(crate) mod experiment_changes;
+mod experiment_export;
+mod experiment_rows;
+pub(crate) mod experiment_view;
+pub(crate) mod experiments;
 pub(crate) mod explain;
+mod explained_flag;
+pub(crate) mod flag_evaluate;
+pub(crate) mod flag_view;
+pub(crate) mod flag_warnings;
+pub(crate) mod flags;
 pub(crate) mod flip;
 pub(crate) mod guard;
 pub(crate) mod hold;
 pub(crate) mod hold_body;
-pub(crate) mod json;
 pub(crate) mod jwt_view;
 pub(crate) mod listen;
+pub(crate) mod live;
 mod logins;
 pub(crate) mod openapi;
 pub(crate) mod openapi_terms;
@@ -33,31 +54,38 @@ pub(crate) mod problem;
 pub(crate) mod revisions;
 pub(crate) mod rollback;
 pub(crate) mod rollouts;
+pub(crate) mod run_difference;
 mod serve;
+pub(crate) mod service_history;
 pub(crate) mod services;
+pub(crate) mod simulate;
 pub(crate) mod splits;
 pub(crate) mod status;
 pub(crate) mod tls_view;
-pub(crate) mod tokens;
 pub(crate) mod upgrade;
 pub(crate) mod upgrade_calls;
 pub(crate) mod view;
 mod visit;
 mod watched;
+pub(crate) mod whoami;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath};
 use axum::http::StatusCode;
 use axum::routing::{delete, get, post, put};
+use axum::{Extension, Router};
 use tokio::sync::watch;
 
 use crate::stats::AdminRefused;
 use crate::table::Table;
 use crate::tls::ServerTls;
 
+use self::live::live_board::LiveBoard;
+use self::live::live_stream;
+use self::simulate::simulation_stream;
+use self::simulate::simulations::Simulations;
 use self::upgrade_calls::Upgrades;
 use crate::control::handle::Handle;
 use crate::control::hold_registry::HoldRegistry;
@@ -66,11 +94,16 @@ use crate::metrics::recent_rates::RecentRates;
 use crate::release::controller::RolloutBriefs;
 use crate::release::rollout_handle::RolloutHandle;
 
+pub use self::experiments::ExperimentSources;
+pub(crate) use crate::tokens::{AccessRole, AccessToken};
 pub(crate) use access::{Access, AccessError, AccessSettings, Address};
+use guard::Guard;
 pub(crate) use listen::{AdminBindError, AdminListener, KeepSocketFile};
 pub(crate) use places::CONNECTIONS_MAX;
 use problem::ProblemDetails;
-pub(crate) use tokens::{AccessRole, AccessToken, examine_tokens};
+
+/// Below which path the calls are that the one who starts the process adds.
+const EXTRA_CALLS: &str = "/v1/demo";
 
 /// What the API shows and changes.
 #[derive(Debug)]
@@ -93,6 +126,10 @@ pub struct AdminApi {
     pub rollouts: RolloutHandle,
     /// What is said of them beside the services.
     pub briefs: watch::Receiver<RolloutBriefs>,
+    /// Where the state is put for those who follow it.
+    pub board: Arc<LiveBoard>,
+    /// Experiments: what there is, and what they have counted.
+    pub experiments: ExperimentSources,
 }
 
 impl AdminApi {
@@ -114,21 +151,38 @@ impl AdminApi {
     }
 }
 
-/// The API, for [`AdminServer`].
-pub(crate) fn router(admin: Arc<AdminApi>) -> Router {
-    Router::new()
+/// The API, for [`AdminServer`]. What is `extra` is behind the same guard.
+pub(crate) fn router(admin: Arc<AdminApi>, extra: Option<Router>) -> Router {
+    let guard = Arc::new(Guard { admin: Arc::clone(&admin), dry: openapi::dry_calls() });
+    let routes = Router::new()
+        .merge(console::routes())
+        .route("/v1/whoami", get(whoami::get))
         .route("/v1/status", get(status::get))
+        .route("/v1/events", get(live_stream::get))
         .route("/v1/services", get(services::list))
         .route("/v1/services/{service}", get(services::one))
+        .route("/v1/services/{service}/history", get(service_history::get))
         .route("/v1/services/{service}/split", put(splits::put_one))
         .route("/v1/splits", put(splits::put_many))
         .route("/v1/services/{service}/flip", post(flip::post))
+        .route("/v1/flags", get(flags::list))
+        .route("/v1/flags/{flag}", get(flags::one).put(flags::put))
+        .route("/v1/flags/{flag}/evaluate", post(flags::evaluate))
+        .route("/v1/experiments/{experiment}/start", post(experiment_changes::start))
+        .route("/v1/experiments/{experiment}/stop", post(experiment_changes::stop))
+        .route("/v1/experiments/{experiment}/ship", post(experiment_changes::ship))
+        .route("/v1/events", post(events::post))
+        .route("/v1/experiments", get(experiments::list))
+        .route("/v1/experiments/{experiment}", get(experiments::one))
+        .route("/v1/experiments/{experiment}/export", get(experiments::export))
         .route("/v1/hold", post(hold::post).get(hold::list))
         .route("/v1/hold/{id}", delete(hold::delete))
         .route("/v1/rollback", post(rollback::post))
         .route("/v1/rollouts", post(rollouts::start).get(rollouts::list))
         .route("/v1/rollouts/{id}", get(rollouts::one))
+        .route("/v1/rollouts/{id}/evidence", get(rollouts::over_time))
         .route("/v1/rollouts/{id}/{order}", post(rollouts::order))
+        .route("/v1/simulate", post(simulation_stream::post))
         .route("/v1/upgrade", post(upgrade::post))
         .route("/v1/revisions", get(revisions::list))
         .route("/v1/revisions/{revision}", get(revisions::one))
@@ -137,12 +191,19 @@ pub(crate) fn router(admin: Arc<AdminApi>) -> Router {
         .route("/v1/openapi.json", get(openapi::get))
         .route("/healthz", get(probes::healthz))
         .route("/readyz", get(probes::readyz))
-        .route("/metrics", get(probes::metrics))
+        .route("/metrics", get(probes::metrics));
+    let routes = match extra {
+        Some(extra) => routes.nest_service(EXTRA_CALLS, extra),
+        None => routes,
+    };
+    routes
         .fallback(no_resource)
         .method_not_allowed_fallback(wrong_method)
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&admin), guard::guard))
+        .layer(axum::middleware::from_fn_with_state(guard, guard::guard))
         // The limit is ours and answers with a problem; see `call`.
         .layer(DefaultBodyLimit::disable())
+        // For streams, whose callers are looked at again.
+        .layer(Extension(Arc::clone(&admin)))
         .with_state(admin)
 }
 
@@ -155,23 +216,36 @@ pub struct AdminServer {
     pub tls: Option<Arc<ServerTls>>,
     /// What it shows and changes.
     pub admin: Arc<AdminApi>,
+    /// Calls that the one who starts the process adds, below `/v1/demo`.
+    pub extra: Option<Router>,
 }
 
 impl AdminServer {
     /// Answers calls until `shutdown` ends, then finishes those that have begun. The socket is closed then, unless
     /// another part of the process still has it.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let router = router(Arc::clone(&self.admin));
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+        let simulations = Arc::new(Simulations::default());
+        let router = router(Arc::clone(&self.admin), self.extra.take()).layer(Extension(Arc::clone(&simulations)));
+        let shutdown = async move {
+            shutdown.await;
+            // What would be if the process went on is of no use any more.
+            simulations.end();
+        };
         serve::serve(self, router, shutdown).await;
     }
 }
 
 async fn no_resource(uri: axum::http::Uri) -> ProblemDetails {
+    if console::is_below(uri.path()) {
+        return console::no_file(uri.path());
+    }
     let detail = format!("there is nothing at {}; /v1/openapi.json lists what there is", uri.path());
     ProblemDetails::new(StatusCode::NOT_FOUND, "no_resource", detail)
 }
 
 async fn wrong_method(method: axum::http::Method, path: MatchedPath) -> ProblemDetails {
-    let detail = format!("found the method {method}, want {}", openapi::methods(path.as_str()).join(" or "));
+    // Files of the console are no part of the API, and all that is asked of them is to be sent.
+    let methods = if console::is_below(path.as_str()) { vec!["GET", "HEAD"] } else { openapi::methods(path.as_str()) };
+    let detail = format!("found the method {method}, want {}", methods.join(" or "));
     ProblemDetails::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }

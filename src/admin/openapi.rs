@@ -1,10 +1,13 @@
 //! `GET /v1/openapi.json`: the API's description, derived from the types that it answers with.
 
 use axum::Json;
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{PathItem, RefOr};
 use utoipa::{Modify, OpenApi};
 
 use super::call::NoParameters;
+use super::call_query::DryCalls;
 use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
 
@@ -13,16 +16,30 @@ use super::problem::ProblemDetails;
 #[openapi(
     info(
         title = "Pointsman admin API",
-        description = "Shows and changes how traffic is split between the versions of services."
+        description = "Shows and changes how traffic is split between the versions of services, and which users get which variant of a flag."
     ),
     paths(
         super::status::get,
+        super::whoami::get,
+        super::live::live_stream::get,
         super::services::list,
         super::services::one,
+        super::service_history::get,
         super::splits::put_one,
         super::splits::put_many,
         super::flip::post,
         super::rollback::post,
+        super::flags::list,
+        super::flags::one,
+        super::flags::put,
+        super::flags::evaluate,
+        super::experiment_changes::start,
+        super::experiment_changes::stop,
+        super::experiment_changes::ship,
+        super::events::post,
+        super::experiments::list,
+        super::experiments::one,
+        super::experiments::export,
         super::hold::post,
         super::hold::list,
         super::hold::delete,
@@ -32,7 +49,9 @@ use super::problem::ProblemDetails;
         super::rollouts::start,
         super::rollouts::list,
         super::rollouts::one,
+        super::rollouts::over_time,
         super::rollouts::order,
+        super::simulate::simulation_stream::post,
         super::endpoints::put,
         super::upgrade::post,
         get,
@@ -40,7 +59,12 @@ use super::problem::ProblemDetails;
         super::probes::readyz,
         super::probes::metrics
     ),
-    components(schemas(ProblemDetails, super::problem::Item)),
+    components(schemas(
+        ProblemDetails,
+        super::problem::Item,
+        super::simulate::simulation_stream::SimulationProgress,
+        super::simulate::simulations::SimulationResult
+    )),
     modifiers(&Bearer),
     security(("token" = []), ())
 )]
@@ -69,13 +93,31 @@ pub(crate) async fn get(_: NoParameters) -> Json<utoipa::openapi::OpenApi> {
     Json(Document::openapi())
 }
 
+/// The calls of a path by their methods, but for what asks for the head of an answer.
+fn operations(item: &PathItem) -> impl Iterator<Item = (&'static str, &Operation)> {
+    let there = [("GET", &item.get), ("PUT", &item.put), ("POST", &item.post), ("DELETE", &item.delete)];
+    there.into_iter().filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
+}
+
+/// The calls that the document has `?dry_run` for.
+pub(crate) fn dry_calls() -> DryCalls {
+    let is_dry = |operation: &Operation| {
+        let mut parameters = operation.parameters.iter().flatten();
+        parameters.any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "dry_run"))
+    };
+    let document = Document::openapi();
+    let of_path = |(path, item)| {
+        let dry = operations(item).filter(|(_, operation)| is_dry(operation));
+        dry.map(move |(method, _)| (method, String::clone(path)))
+    };
+    DryCalls::new(document.paths.paths.iter().flat_map(of_path))
+}
+
 /// The methods that the document has for a path.
 pub(crate) fn methods(path: &str) -> Vec<&'static str> {
     let document = Document::openapi();
     let Some(item) = document.paths.paths.get(path) else { return Vec::new() };
-    let there = [("GET", &item.get), ("PUT", &item.put), ("POST", &item.post), ("DELETE", &item.delete)];
-    let mut methods: Vec<_> =
-        there.iter().filter(|(_, operation)| operation.is_some()).map(|(name, _)| *name).collect();
+    let mut methods: Vec<_> = operations(item).map(|(method, _)| method).collect();
     // Who can ask for an answer can ask for its head.
     methods.extend(item.get.iter().map(|_| "HEAD"));
     methods

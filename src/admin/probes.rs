@@ -35,5 +35,6 @@ pub(crate) async fn readyz(State(admin): State<Arc<AdminApi>>) -> (StatusCode, S
 /// The metrics as Prometheus text.
 #[utoipa::path(get, path = "/metrics", tag = "probes", responses((status = 200, description = "Metrics", body = String)))]
 pub(crate) async fn metrics(State(admin): State<Arc<AdminApi>>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.exporter.render())
+    let ledger = admin.experiments.recorder.ledger.facts().await;
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.exporter.render(ledger.as_ref().ok()))
 }

@@ -109,6 +109,12 @@ impl IntoResponse for ProblemDetails {
     }
 }
 
+impl From<Problem> for ProblemDetails {
+    fn from(problem: Problem) -> Self {
+        Self::of_problems(vec![problem])
+    }
+}
+
 impl From<ApplyError> for ProblemDetails {
     fn from(error: ApplyError) -> Self {
         match error {

@@ -14,8 +14,10 @@ use crate::problem::{Problem, ProblemKind};
 use super::AdminApi;
 use super::call::{NoParameters, PathSegments, query};
 use super::change_response::DifferenceView;
+use super::flag_view::FlagDifferenceView;
 use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
+use super::run_difference::RunDifferenceView;
 
 /// Revisions of a page, if the call does not say.
 const PAGE: u32 = 50;
@@ -44,15 +46,22 @@ pub(crate) struct RevisionView {
     author: String,
     /// Why.
     reason: Option<String>,
-    /// What it did: `shift`, `flip`, `rollback`, `drain`, `ready` or `file`.
+    /// What it did: `shift`, `flip`, `rollback`, `drain`, `ready`, `file`, `rollout`, `flag`, `start`, `stop` or
+    /// `ship`.
     action: String,
-    /// The revision whose split it restored.
+    /// The revision that it restored.
     restores: Option<u64>,
-    /// What was known of the versions that nobody answers for and that it gave users, if its caller insisted (`force`); none
-    /// if nothing spoke against it.
+    /// What was known of the versions that nobody answers for and that it gave users, if its caller insisted (`force`);
+    /// none if nothing spoke against it.
     forced: Option<String>,
-    /// What it changed.
+    /// What it changed, per service.
     difference: Vec<DifferenceView>,
+    /// What it changed, per flag.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    flags: Vec<FlagDifferenceView>,
+    /// What it changed, per experiment.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    experiments: Vec<RunDifferenceView>,
 }
 
 /// Lists revisions, newest first.
@@ -119,7 +128,7 @@ pub(crate) async fn one(
         let mut problem =
             Problem::invalid("revision", format!("{text:?}"), wanted, "take it from the list of revisions");
         problem.kind = ProblemKind::Unknown;
-        ProblemDetails::of_problems(vec![problem])
+        problem.into()
     })
 }
 
@@ -134,6 +143,8 @@ impl RevisionView {
             restores: revision.restores,
             forced: revision.forced.clone(),
             difference: revision.difference.iter().map(DifferenceView::of).collect(),
+            flags: revision.flags.iter().map(FlagDifferenceView::of).collect(),
+            experiments: revision.experiments.iter().map(RunDifferenceView::of).collect(),
         }
     }
 }

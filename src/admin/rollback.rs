@@ -1,5 +1,6 @@
-//! `POST /v1/rollback`: the split of an earlier revision, as a new one.
+//! `POST /v1/rollback`: the splits and the flags of an earlier revision, as a new one.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,12 +14,14 @@ use crate::config::reader::list::List;
 use crate::config::reader::read_fault::A_REVISION;
 use crate::config::reader::report::Report;
 use crate::control::change::Change;
+use crate::control::rollback::RollbackScope;
 use crate::problem::Mismatch;
 use crate::table::{Name, Table};
 
 use super::AdminApi;
 use super::call::{ApiCall, service};
 use super::change_response::{ChangeResponse, Tagged};
+use super::flags::flags;
 use super::openapi_terms::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
@@ -54,12 +57,18 @@ impl Visitor<'_> for RevisionVisitor {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(expecting = "an object")]
 pub(crate) struct RollbackBody {
-    /// The revision; without it, the last change of traffic is undone.
+    /// The revision; without it, the last change is undone.
     #[schema(value_type = Option<u64>)]
     pub to: Option<RevisionNumber>,
-    /// The services; without them, all.
+    /// Only these services, and the `flags` and `experiments` that are named; without any of them, everything.
     #[schema(value_type = Option<Vec<String>>)]
     pub services: Option<List<String>>,
+    /// Only these flags, and what else is named.
+    #[schema(value_type = Option<Vec<String>>)]
+    pub flags: Option<List<String>>,
+    /// Only these experiments, and what else is named.
+    #[schema(value_type = Option<Vec<String>>)]
+    pub experiments: Option<List<String>>,
     /// Why.
     pub reason: Option<String>,
     /// Whether new requests wait until those in flight have ended and the change is in force.
@@ -68,11 +77,11 @@ pub(crate) struct RollbackBody {
     pub force: Option<bool>,
 }
 
-/// Restores the exact split of an earlier revision.
+/// Restores the exact splits, flags and runs of experiments of an earlier revision.
 ///
-/// Without `to` it undoes the last change of traffic; called again, the one before it. Drained endpoints stay drained.
-/// What gives more users to versions without a usable endpoint is refused with 409, unless it is forced; a way from one
-/// such version to another is not.
+/// Without `to` it undoes the last change; called again, the one before it. Drained endpoints stay drained, and rules
+/// of flags that have come since stay as they are. What gives more users to versions without a usable endpoint is
+/// refused with 409, unless it is forced; a way from one such version to another is not.
 ///
 /// # Errors
 /// The refusal.
@@ -96,7 +105,30 @@ pub(crate) async fn post(
     let to = body.to.map(|RevisionNumber(to)| to);
     let remedy = "name one, or leave it out for all";
     let services = body.services.map(|list| services(&list, remedy, &table, &mut call.report).into_iter().collect());
-    call.apply(&admin, Some(Change::Rollback { to, services }), reason).await
+    let flags = body.flags.map(|list| flags(&list, &table, &mut call.report).into_iter().collect());
+    let experiments = body.experiments.map(|list| experiments(&list, &mut call.report));
+    let scope = (services.is_some() || flags.is_some() || experiments.is_some()).then(|| RollbackScope {
+        services: services.unwrap_or_default(),
+        flags: flags.unwrap_or_default(),
+        experiments: experiments.unwrap_or_default(),
+    });
+    call.apply(&admin, Some(Change::Rollback { to, scope }), reason).await
+}
+
+/// The experiments of a list, which names at least one. Which there are, the plan knows.
+fn experiments(list: &List<String>, report: &mut Report<'_>) -> BTreeSet<Name> {
+    let at = ConfigPath::Root.key("experiments");
+    if list.is_empty() {
+        report.missing(&at, Mismatch::new("an empty list", "at least one name", "name one, or leave it out for all"));
+    }
+    let mut named = BTreeSet::new();
+    for (index, text) in list.iter() {
+        match Name::new(text) {
+            Ok(name) => drop(named.insert(name)),
+            Err(bad) => drop(report.problem(&at.item(index), bad.mismatch())),
+        }
+    }
+    named
 }
 
 /// The services of a list, which names at least one; `remedy` is for one that does not.

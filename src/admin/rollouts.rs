@@ -1,10 +1,11 @@
 //! `/v1/rollouts`: releases that are judged on their own traffic.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -14,14 +15,17 @@ use crate::config::reader::config_path::ConfigPath;
 use crate::config::release::rollout::RawRollout;
 use crate::control::handle::OntoDead;
 use crate::control::unusable::Unusable;
-use crate::problem::Mismatch;
+use crate::problem::{Mismatch, Problem};
+use crate::release::controller::KEPT;
+use crate::release::evidence_over_time::EvidenceOverTime;
 use crate::release::forecast_view::ForecastView;
 use crate::release::rollout_handle::{Order, OrderedBy, RolloutError, RolloutTarget, StartRequest};
 use crate::release::view::RolloutView;
 use crate::rollout::command::{RolloutCommand, Unfit};
 
 use super::AdminApi;
-use super::call::{ApiCall, FORCE, NoParameters, PathSegments};
+use super::call::{ApiCall, FORCE, NoParameters, PathSegments, query};
+use super::flag_warnings::drawn_anew_by_rollout;
 use super::openapi_terms::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
@@ -29,12 +33,16 @@ use super::problem::ProblemDetails;
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(expecting = "an object")]
 pub(crate) struct StartBody {
-    /// The service; or `group`.
+    /// The service; or `group` or `flag`.
     pub service: Option<String>,
-    /// The group of services; or `service`.
+    /// The group of services and flags.
     pub group: Option<String>,
-    /// The version that is to have everything; by default the only other one.
+    /// The flag, whose last rule is moved; judged by the requests of the services that list it.
+    pub flag: Option<String>,
+    /// The version, or the variant of the flag, that is to have everything; by default the only other one.
     pub to: Option<String>,
+    /// The variants of the flags of a group that are to have everything, by flag; by default of each the only other one.
+    pub variants: Option<BTreeMap<String, String>>,
     /// Keys of the plan that are other than in the config.
     #[schema(value_type = Option<RawRollout>)]
     pub plan: Option<Value>,
@@ -95,11 +103,15 @@ pub(crate) async fn start(
 ) -> Result<Json<StartResponse>, ProblemDetails> {
     let body: StartBody = call.read();
     let reason = call.reason(body.reason);
-    let target = match (body.service, body.group) {
-        (Some(service), None) => Some(RolloutTarget::Service(service)),
-        (None, Some(group)) => Some(RolloutTarget::Group(group)),
-        (service, _) => {
-            let found = if service.is_some() { "a service and a group" } else { "neither a service nor a group" };
+    let target = match (body.service, body.group, body.flag) {
+        (Some(service), None, None) => Some(RolloutTarget::Service(service)),
+        (None, Some(group), None) => Some(RolloutTarget::Group(group)),
+        (None, None, Some(flag)) => Some(RolloutTarget::Flag(flag)),
+        named => {
+            let found = match named {
+                (None, None, None) => "neither a service nor a group nor a flag",
+                _ => "more than one of service, group and flag",
+            };
             let mismatch = Mismatch::new(found, "one of them", "write {\"service\": \"shop\"}");
             call.report.missing(&ConfigPath::Root.key("service"), mismatch);
             None
@@ -112,13 +124,12 @@ pub(crate) async fn start(
     let (author, problems) = call.author();
     let Some(target) = target else { return Err(ProblemDetails::of_problems(problems)) };
     let by = OrderedBy { author: author.to_string(), reason, onto_dead: OntoDead::forced(force) };
-    let started = admin.rollouts.start(StartRequest { target, to: body.to, plan, problems, by, dry_run }).await?;
-    Ok(Json(StartResponse {
-        rollout: started.rollout,
-        dry_run,
-        forecast: started.forecast,
-        warnings: started.warnings,
-    }))
+    let before = admin.table();
+    let (to, variants) = (body.to, body.variants.unwrap_or_default());
+    let started = admin.rollouts.start(StartRequest { target, to, variants, plan, problems, by, dry_run }).await?;
+    let mut warnings = started.warnings;
+    warnings.extend(drawn_anew_by_rollout(&started.rollout, &before));
+    Ok(Json(StartResponse { rollout: started.rollout, dry_run, forecast: started.forecast, warnings }))
 }
 
 /// The rollouts that are known.
@@ -130,13 +141,23 @@ pub(crate) async fn start(
     operation_id = "rollouts",
     path = "/v1/rollouts",
     tag = "rollouts",
+    params(("brief" = Option<bool>, Query, description = "Without their events and changes of mind, which are most of what is said")),
     responses((status = 200, description = "Newest first", body = RolloutList), Refusals)
 )]
-pub(crate) async fn list(
-    State(admin): State<Arc<AdminApi>>,
-    _: NoParameters,
-) -> Result<Json<RolloutList>, ProblemDetails> {
-    Ok(Json(RolloutList { rollouts: admin.rollouts.list().await? }))
+pub(crate) async fn list(State(admin): State<Arc<AdminApi>>, uri: Uri) -> Result<Json<RolloutList>, ProblemDetails> {
+    let mut problems = Vec::new();
+    let brief = query(&uri, &["brief"], &mut problems).first().map_or(Ok(false), |(_, text)| text.parse::<bool>());
+    if brief.is_err() {
+        problems.push(Problem::invalid("?brief", "another word", "true or false", "leave it out or mend it"));
+    }
+    if !problems.is_empty() {
+        return Err(ProblemDetails::of_problems(problems));
+    }
+    let mut rollouts = admin.rollouts.list(KEPT as usize).await?;
+    if brief == Ok(true) {
+        rollouts.iter_mut().for_each(|rollout| (rollout.events, rollout.verdicts) = (Vec::new(), Vec::new()));
+    }
+    Ok(Json(RolloutList { rollouts }))
 }
 
 /// One rollout, with its evidence.
@@ -159,6 +180,27 @@ pub(crate) async fn one(
     let number = id.parse().unwrap_or(0);
     let view = admin.rollouts.one(number).await?;
     view.map(Json).ok_or_else(|| unknown(&id))
+}
+
+/// What the judge of a rollout had found over time, also of one that is over.
+///
+/// # Errors
+/// The refusal.
+#[utoipa::path(
+    get,
+    operation_id = "rollout_evidence",
+    path = "/v1/rollouts/{id}/evidence",
+    tag = "rollouts",
+    params(("id" = u64, Path, description = "Its number")),
+    responses((status = 200, description = "Up to 300 points of each service", body = EvidenceOverTime), Refusals)
+)]
+pub(crate) async fn over_time(
+    State(admin): State<Arc<AdminApi>>,
+    PathSegments(id): PathSegments<String>,
+    _: NoParameters,
+) -> Result<Json<EvidenceOverTime>, ProblemDetails> {
+    let found = admin.rollouts.over_time(id.parse().unwrap_or(0)).await?;
+    found.map(Json).ok_or_else(|| unknown(&id))
 }
 
 /// Says something to a rollout.

@@ -46,7 +46,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers calls until `shutdown` ends, then finishes the calls that have begun.
 pub(crate) async fn serve(server: AdminServer, router: Router, shutdown: impl Future<Output = ()>) {
-    let AdminServer { listener, tls, admin } = server;
+    let AdminServer { listener, tls, admin, .. } = server;
     let places = ConnectionPlaces::new(admin.access.connections_max());
     let (mut batch, batch_max) = (0, (admin.access.connections_max() / BATCH_PART).max(1));
     let (stop, stopped) = watch::channel(false);

@@ -35,7 +35,7 @@ pub(crate) async fn list(State(admin): State<Arc<AdminApi>>, _: NoParameters) ->
     let table = admin.table();
     let at = moment(&admin);
     let briefs = admin.briefs.borrow();
-    let view = |service| ServiceView::of(service, &admin.live, at).with_rollout(&briefs);
+    let view = |service| ServiceView::of(service, &admin.live, at).with_flags(&table).with_rollout(&briefs);
     let services = table.services().map(view).collect();
     Tagged(table.revision, ServiceList { revision: table.revision, services })
 }
@@ -58,9 +58,9 @@ pub(crate) async fn one(
     _: NoParameters,
 ) -> Result<Tagged<ServiceView>, ProblemDetails> {
     let table = admin.table();
-    let service = service(&table, "service", &text).map_err(|problem| ProblemDetails::of_problems(vec![problem]))?;
+    let service = service(&table, "service", &text)?;
     let view = ServiceView::of(service, &admin.live, moment(&admin));
-    Ok(Tagged(table.revision, view.with_rollout(&admin.briefs.borrow())))
+    Ok(Tagged(table.revision, view.with_flags(&table).with_rollout(&admin.briefs.borrow())))
 }
 
 pub(crate) fn moment(admin: &AdminApi) -> Moment {

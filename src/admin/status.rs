@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::control::watch::ConfigFacts;
+use crate::ledger::ledger_handle::{LedgerError, LedgerFacts};
 use crate::metrics::Logs;
 use crate::stats::RejectReason;
 use crate::supervise::{self, PartState};
@@ -15,6 +16,8 @@ use crate::supervise::{self, PartState};
 use super::AdminApi;
 use super::call::NoParameters;
 use super::change_response::Tagged;
+use super::experiment_view::ExperimentView;
+use super::flag_view::FlagView;
 use super::hold::HoldView;
 use super::jwt_view::JwtView;
 use super::openapi_terms::Refusals;
@@ -62,6 +65,50 @@ pub(crate) struct Status {
     parts: Vec<PartView>,
     /// The services, in the order of the config.
     services: Vec<ServiceView>,
+    /// The flags, in the order of their names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    flags: Vec<FlagView>,
+    /// The experiments, in the order of their names; their results are not looked at for this.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    experiments: Vec<ExperimentView>,
+    /// What experiments have counted, and where.
+    ledger: LedgerView,
+}
+
+/// Where it is counted what users of experiments saw and did.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct LedgerView {
+    /// The file; none when all is in memory only.
+    path: Option<String>,
+    /// Why nothing is written; none while it is.
+    problem: Option<String>,
+    /// What was last done to it, and when: it was gone, and was made anew.
+    note: Option<String>,
+    /// Users of the runs that are under way.
+    users: u64,
+    /// Experiments that admit no more users.
+    full: Vec<String>,
+    /// What was seen and could not be counted since the start: there was no room, or no disk.
+    lost: u64,
+}
+
+impl LedgerView {
+    fn of(facts: &Result<LedgerFacts, LedgerError>) -> Self {
+        match facts {
+            Ok(facts) => Self {
+                path: facts.path.clone(),
+                problem: facts.problem.as_deref().map(str::to_owned),
+                note: facts.note.as_deref().map(str::to_owned),
+                users: facts.users,
+                full: facts.full_experiments().map(ToString::to_string).collect(),
+                lost: facts.lost,
+            },
+            Err(error) => {
+                let (problem, full) = (Some(error.to_string()), Vec::new());
+                Self { path: None, problem, note: None, users: 0, full, lost: 0 }
+            }
+        }
+    }
 }
 
 /// Where revisions are kept.
@@ -132,17 +179,28 @@ pub(crate) struct ConfigView {
     responses((status = 200, description = "The state of the proxy", body = Status), Refusals)
 )]
 pub(crate) async fn get(State(admin): State<Arc<AdminApi>>, _: NoParameters) -> Result<Tagged<Status>, ProblemDetails> {
+    let (revision, status) = of(&admin).await?;
+    Ok(Tagged(revision, status))
+}
+
+/// The revision in force, and the state of the proxy at this moment.
+///
+/// # Errors
+/// That the process is ending.
+pub(crate) async fn of(admin: &AdminApi) -> Result<(u64, Status), ProblemDetails> {
     let facts = admin.handle.facts().await?;
+    let ledger = admin.experiments.recorder.ledger.facts().await;
     let table = admin.table();
     let sources = admin.exporter.sources();
     let totals = sources.registry.worker_totals();
     let refusals = RejectReason::ALL.iter().zip(totals.refusals).filter(|(_, count)| *count > 0);
-    let at = moment(&admin);
+    let at = moment(admin);
     let tokens = admin.access.tokens();
     let (problems, warnings) = (tokens.problems(), tokens.warnings());
     let briefs = admin.briefs.borrow().clone();
-    let view = |service| ServiceView::of(service, &admin.live, at).with_rollout(&briefs);
+    let view = |service| ServiceView::of(service, &admin.live, at).with_flags(&table).with_rollout(&briefs);
     let unready = admin.unready();
+    let states = admin.experiments.now();
     let status = Status {
         version: env!("CARGO_PKG_VERSION"),
         ready: unready.is_none(),
@@ -154,15 +212,18 @@ pub(crate) async fn get(State(admin): State<Arc<AdminApi>>, _: NoParameters) -> 
         refusals: refusals.map(|(reason, count)| (reason.word(), count)).collect(),
         state: StateView { path: facts.store, problem: facts.store_problem, note: facts.store_note },
         config: ConfigView::of(&sources.config.borrow()),
-        holds: HoldView::all(&admin),
+        holds: HoldView::all(admin),
         tls: tls_view::all(&sources.tls),
         jwt: JwtView::of(sources, &table),
         tokens: TokensView { good: problems.is_empty(), problems, warnings },
         logs: LogsView::of(&sources.logs, totals.log_dropped),
         parts: sources.supervisor.views().into_iter().map(PartView::of).collect(),
         services: table.services().map(view).collect(),
+        flags: FlagView::all(&table),
+        experiments: states.specs.iter().map(|spec| ExperimentView::of(spec, &states)).collect(),
+        ledger: LedgerView::of(&ledger),
     };
-    Ok(Tagged(table.revision, status))
+    Ok((table.revision, status))
 }
 
 /// A thread or a task that must live.

@@ -12,9 +12,10 @@ use crate::metrics::recent_rates::RecentRates;
 use crate::release::brief::RolloutBrief;
 use crate::release::controller::RolloutBriefs;
 use crate::stats::{CodeClass, FirstAttempt, UpstreamFailure};
+use crate::table::compiled_flag::Flag;
 use crate::table::effective::{EffectiveShare, shares};
-use crate::table::spec::{HostPattern, KeySource, OnUnhealthy};
-use crate::table::{Endpoint, EndpointAddress, HostPort, Service, Version, Weights};
+use crate::table::spec::{HostPattern, KeySource, OnUnhealthy, RuleSpec};
+use crate::table::{Endpoint, EndpointAddress, HostPort, Service, Table, Version, Weights};
 
 /// A service: what it is, what its traffic is, and what happens to it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -33,6 +34,12 @@ pub(crate) struct ServiceView {
     on_unhealthy: &'static str,
     /// The names of its rules, in order.
     rules: Vec<String>,
+    /// Its rules, in order, with whom each is for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rule_details: Vec<RuleView>,
+    /// The flags that its requests tell the endpoint, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    flags: Vec<ToldFlagView>,
     /// The split that the config file asks for, in per cent.
     file_split: BTreeMap<String, f64>,
     /// Whether the split in force is another one than the file's.
@@ -42,6 +49,27 @@ pub(crate) struct ServiceView {
     /// Its rollout, while one is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     rollout: Option<RolloutBrief>,
+}
+
+/// A flag that requests tell the endpoint.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct ToldFlagView {
+    /// Its name.
+    name: String,
+    /// Whether it is enabled; if not, all users have its default.
+    enabled: bool,
+}
+
+/// A rule of a service.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct RuleView {
+    /// Its name.
+    name: String,
+    /// Its condition in words.
+    when: String,
+    /// The version that it picks.
+    #[serde(rename = "use")]
+    version: String,
 }
 
 /// A version.
@@ -152,6 +180,8 @@ impl ServiceView {
                 OnUnhealthy::Refuse => "refuse",
             },
             rules: service.rules.iter().map(|rule| rule.name.to_string()).collect(),
+            rule_details: spec.rules.iter().map(RuleView::of).collect(),
+            flags: Vec::new(),
             file_split: percents(&spec.split),
             differs_from_file: !same_split(&service.weights(), &spec.split),
             versions: versions.map(|(version, share)| VersionView::of(service, version, share, live, at)).collect(),
@@ -159,11 +189,25 @@ impl ServiceView {
         }
     }
 
+    /// The same with the flags that it has in `table`.
+    #[must_use]
+    pub(crate) fn with_flags(self, table: &Table) -> Self {
+        let told = table.index_of(&self.name).into_iter().flat_map(|index| table.flags().told_flags(index));
+        let flag = |flag: &Flag| ToldFlagView { name: flag.spec.name.to_string(), enabled: flag.state.enabled };
+        Self { flags: told.map(flag).collect(), ..self }
+    }
+
     /// The same with its rollout, if it has one.
     #[must_use]
     pub(crate) fn with_rollout(self, briefs: &RolloutBriefs) -> Self {
         let rollout = briefs.get(&self.name).cloned();
         Self { rollout, ..self }
+    }
+}
+
+impl RuleView {
+    fn of(rule: &RuleSpec) -> Self {
+        Self { name: rule.name.to_string(), when: rule.when.to_string(), version: rule.version.to_string() }
     }
 }
 

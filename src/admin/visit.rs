@@ -71,6 +71,8 @@ enum Turn {
     Taking,
     /// The next head, of which there is nothing yet.
     Idle,
+    /// Nothing: the answer is a stream, of which all that there was is taken.
+    Streaming,
 }
 
 /// A connection.
@@ -84,6 +86,7 @@ pub(crate) struct Visit {
     /// When the body of the call under way was first waited for.
     body: Mutex<Option<Instant>>,
     known: AtomicBool,
+    streams: AtomicBool,
     displaced: Notify,
 }
 
@@ -96,6 +99,7 @@ impl Visit {
             turn: Mutex::new((Turn::Head, now)),
             body: Mutex::default(),
             known: AtomicBool::new(false),
+            streams: AtomicBool::new(false),
             displaced: Notify::new(),
         }
     }
@@ -117,7 +121,14 @@ impl Visit {
     /// A head is there.
     pub(crate) fn called(&self, now: Instant) {
         *self.body.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.streams.store(false, Relaxed);
         *self.turn() = (Turn::Ours, now);
+    }
+
+    /// The answer to this call is a stream without an end: its client may be silent, and has for each piece of it the
+    /// time that others have for an answer.
+    pub(crate) fn streams(&self) {
+        self.streams.store(true, Relaxed);
     }
 
     /// Whether the body of the call is waited for.
@@ -140,7 +151,7 @@ impl Visit {
     pub(crate) fn flushed(&self, now: Instant) {
         let mut turn = self.turn();
         if turn.0 == Turn::Taking {
-            *turn = (Turn::Idle, now);
+            *turn = (if self.streams.load(Relaxed) { Turn::Streaming } else { Turn::Idle }, now);
         }
     }
 
@@ -181,7 +192,7 @@ impl Visit {
             Turn::Body => (BODY_TIMEOUT, Some(AdminRefused::BodyTimeout)),
             Turn::Taking => (ANSWER_TIMEOUT, Some(AdminRefused::AnswerTimeout)),
             Turn::Idle => (IDLE_TIMEOUT, None),
-            Turn::Handshake | Turn::Ours => return None,
+            Turn::Handshake | Turn::Ours | Turn::Streaming => return None,
         };
         (now >= since + limit).then_some(reason)
     }
@@ -272,6 +283,26 @@ mod tests {
         ours.heard(now);
         ours.heard(now + 5 * second);
         assert_eq!(ends_after(&ours, now), (10, Some(AdminRefused::HeadTimeout)));
+    }
+
+    #[tokio::test]
+    async fn a_stream_has_no_end_while_its_client_takes_it() {
+        let mut now = Instant::now();
+        let stream = visit(now);
+        stream.called(now);
+        stream.streams();
+        for _ in 0..10 {
+            now += Duration::from_secs(3600);
+            assert_eq!(stream.overdue(now), None);
+            stream.responded(now);
+            assert_eq!(ends_after(&stream, now), (60, Some(AdminRefused::AnswerTimeout)));
+            stream.flushed(now);
+            assert_eq!(stream.waits_since(), Some(now), "it makes room for those that have no place");
+        }
+        stream.called(now);
+        stream.responded(now);
+        stream.flushed(now);
+        assert_eq!(ends_after(&stream, now), (75, None), "the next call is one as others");
     }
 
     #[tokio::test]

@@ -18,14 +18,20 @@ use crate::files::reload::{Look, Source, Taken};
 use crate::files::settle::GLANCE_INTERVAL;
 use crate::jwt::{JwtVerifier, KeysNews};
 use crate::problem::few;
+use crate::tokens::Tokens;
 
 /// Time between two glances where the kernel tells of changes, for network file systems: there may be a thousand files.
 const GLANCE_TOLD_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The section of tokens, and what a look at their files has found: the names of new ones, or problems.
+type TokensNews = (&'static str, Result<Vec<String>, Vec<String>>);
 
 /// The files of all sides, and those of tokens.
 pub(crate) struct MaterialSource {
     tls: Arc<TlsRegistry>,
     access: Arc<Access>,
+    /// Tokens of callers that are no operators.
+    caller_tokens: Vec<Arc<Tokens>>,
     jwt: Option<Arc<JwtVerifier>>,
 }
 
@@ -41,15 +47,20 @@ pub(crate) struct MaterialFound {
     news: Vec<ReloadNews>,
     /// Keys that others can read by now, with their places.
     exposed: Vec<(String, String)>,
-    tokens: Option<Result<Vec<String>, Vec<String>>>,
+    tokens: Vec<TokensNews>,
     token_keys: Option<KeysNews>,
 }
 
 impl MaterialSource {
     /// Those of these.
     #[must_use]
-    pub(crate) fn new(tls: &Arc<TlsRegistry>, access: &Arc<Access>, jwt: Option<&Arc<JwtVerifier>>) -> Self {
-        Self { tls: Arc::clone(tls), access: Arc::clone(access), jwt: jwt.map(Arc::clone) }
+    pub(crate) fn new(
+        tls: &Arc<TlsRegistry>,
+        access: &Arc<Access>,
+        jwt: Option<&Arc<JwtVerifier>>,
+        caller_tokens: Vec<Arc<Tokens>>,
+    ) -> Self {
+        Self { tls: Arc::clone(tls), access: Arc::clone(access), caller_tokens, jwt: jwt.map(Arc::clone) }
     }
 }
 
@@ -61,6 +72,7 @@ impl Source for MaterialSource {
     fn files(&self) -> Vec<PathBuf> {
         let mut files = self.tls.files();
         files.extend(self.access.tokens().files().cloned());
+        files.extend(self.caller_tokens.iter().flat_map(|tokens| tokens.files()).cloned());
         files.extend(self.jwt.as_ref().and_then(|jwt| jwt.file()).map(Path::to_owned));
         files.sort_unstable();
         files.dedup();
@@ -74,8 +86,11 @@ impl Source for MaterialSource {
 
     fn reader(&self) -> impl FnOnce() -> MaterialFound + Send + 'static {
         let (tls, access, jwt) = (Arc::clone(&self.tls), Arc::clone(&self.access), self.jwt.clone());
+        let caller_tokens = self.caller_tokens.clone();
         move || {
-            let (news, tokens) = (tls.reload(), access.tokens().reload());
+            let news = tls.reload();
+            let all = [access.tokens()].into_iter().chain(caller_tokens.iter().map(|tokens| &**tokens));
+            let tokens = all.filter_map(|tokens| Some((tokens.section(), tokens.reload()?))).collect();
             let token_keys = jwt.and_then(|jwt| jwt.reload(now_ms()));
             MaterialFound { news, exposed: tls.look_at_keys(), tokens, token_keys }
         }
@@ -106,9 +121,9 @@ fn tell((place, outcome): &ReloadNews) {
     }
 }
 
-fn tell_tokens(outcome: &Result<Vec<String>, Vec<String>>) {
+fn tell_tokens((section, outcome): &TokensNews) {
     match outcome {
-        Ok(tokens) => tracing::info!(new = ?tokens, "the tokens of the admin API are good and in use"),
-        Err(problems) => tracing::error!(?problems, "new tokens are refused, the old ones stay in use"),
+        Ok(tokens) => tracing::info!(section, new = ?tokens, "the tokens of this section are good and in use"),
+        Err(problems) => tracing::error!(section, ?problems, "new tokens are refused, the old ones stay in use"),
     }
 }

@@ -8,15 +8,21 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::settings;
-use crate::admin::examine_tokens;
 use crate::admin::upgrade_calls::CheckFinding;
-use crate::config::{self, AdminAddress, Config, ConfigFiles, ConfigKey, Remark, TlsFiles};
+use crate::config::{
+    self, AdminAddress, CallerToken, Config, ConfigFiles, ConfigKey, FlagAnswers, ImportedText, Remark, TlsFiles,
+    UnreadableImport,
+};
+use crate::control::watch::ConfigText;
+use crate::files::identity;
 use crate::jwt;
 use crate::outbound::secret::Secret;
 use crate::problem::{PROBLEMS_MAX, Problem, Problems, chain, more_problems};
 use crate::tls::{Certificate, Clients, Examined, KeyPair, Load, ServerSettings, TlsPart};
+use crate::tokens::{AccessToken, examine_tokens};
 
 /// What there is to say of a config.
 #[derive(Debug)]
@@ -70,15 +76,35 @@ impl Finding {
 /// Reads a config and the files that it names; relative paths begin at `base`.
 #[must_use]
 pub fn check(text: &str, base: &Path) -> Checked {
-    let (config, files) = config::parse_with_files(text, base);
+    let (config, files) = config::parse_with_files(text, base, imported(text, base));
     let FileFindings { problems, mut warnings } = FileFindings::of(&files);
     warnings.sort_by_key(|warning| warning.key.line);
     Checked { config: joined(config, problems), warnings }
 }
 
+/// Reads a config alone, with the flags that it imports; relative paths begin at `base`.
+///
+/// # Errors
+/// All problems of the text and of the flags.
+pub fn parse_with_import(text: &str, base: &Path) -> Result<Config, Problems> {
+    config::parse_with_files(text, base, imported(text, base)).0
+}
+
+/// The file that a config imports flags from, as it is now.
+pub(crate) fn imported(text: &str, base: &Path) -> Option<Arc<ImportedText>> {
+    let path = config::flag_import(text, base)?;
+    let text = identity::read(&path).map_err(|error| UnreadableImport(chain(&error)));
+    Some(Arc::new(ImportedText { path, text }))
+}
+
 /// Reads the next config of a process that runs under another one, and the files that are new in it.
-pub(crate) fn reloaded(text: &str, base: &Path, running: &Config, clients: &Clients) -> Result<Config, RefusedConfig> {
-    let (config, mut files) = config::parse_with_files(text, base);
+pub(crate) fn reloaded(
+    read: &ConfigText,
+    base: &Path,
+    running: &Config,
+    clients: &Clients,
+) -> Result<Config, RefusedConfig> {
+    let (config, mut files) = config::parse_with_files(&read.text, base, read.imported.clone());
     let serves = |settings: &ServerSettings| {
         let listeners = running.listeners.iter().map(|listener| &listener.tls);
         listeners.chain([&running.admin.tls]).any(|tls| tls.as_ref() == Some(settings))
@@ -87,6 +113,18 @@ pub(crate) fn reloaded(text: &str, base: &Path, running: &Config, clients: &Clie
     files.clients.retain(|tls| clients.config(&tls.settings).is_none());
     if files.tokens.iter().all(|(_, token)| running.admin.tokens.contains(token)) {
         files.tokens.clear();
+    }
+    let known = |token: &CallerToken| {
+        let access = running.listeners.iter().map(|listener| &listener.flags);
+        access
+            .into_iter()
+            .any(|flags| matches!(flags, FlagAnswers::OfContexts(access) if access.tokens.contains(token)))
+    };
+    if files.flag_tokens.iter().all(|(_, token)| known(token)) {
+        files.flag_tokens.clear();
+    }
+    if files.event_tokens.iter().all(|(_, token)| running.events.tokens.contains(token)) {
+        files.event_tokens.clear();
     }
     let made = |file: &Path| {
         let admin = matches!(&running.admin.address, AdminAddress::Unix(path) if path == file);
@@ -148,7 +186,11 @@ impl FileFindings {
             found.tls(tls, examined);
             found.keys(tls, tls.settings.exposed());
         }
-        found.tokens(&files.tokens);
+        found.tokens(&files.tokens.iter().map(|(key, token)| (key, settings::token(token))).collect::<Vec<_>>());
+        for tokens in [&files.flag_tokens, &files.event_tokens] {
+            let tokens = tokens.iter().map(|(key, token)| (key, settings::caller_token(token)));
+            found.tokens(&tokens.collect::<Vec<_>>());
+        }
         found.secrets(&files.secrets);
         found.token_keys(&files.token_keys);
         found.warnings.extend(files.remarks.iter().cloned());
@@ -227,10 +269,10 @@ impl FileFindings {
         }
     }
 
-    fn tokens(&mut self, tokens: &[(ConfigKey, config::AdminToken)]) {
-        let files: Vec<_> = tokens.iter().map(|(_, token)| settings::token(token)).collect();
+    fn tokens(&mut self, tokens: &[(&ConfigKey, AccessToken)]) {
+        let files: Vec<_> = tokens.iter().map(|(_, token)| token.clone()).collect();
         let found = examine_tokens(&files);
-        let key = |name: &str| tokens.iter().find(|(_, token)| token.name.as_str() == name).map(|(key, _)| key);
+        let key = |name: &str| tokens.iter().find(|(_, token)| token.name == name).map(|(key, _)| key);
         let at = |name: &str, text: String| key(name).map(|key| key.remark(text));
         self.problems.extend(found.bad.iter().filter_map(|bad| at(&bad.name, bad.fault.to_string())));
         self.warnings.extend(found.warnings.into_iter().filter_map(|(name, text)| at(&name, text)));

@@ -8,9 +8,11 @@ use tokio::sync::watch;
 
 use super::certificate_reloader::MaterialSource;
 use super::control_tasks::{Tasks, stopped};
+use super::flag_listeners::FlagListeners;
 use super::log_file::LogRotation;
 use super::sighup::SighupStreams;
 use super::{descriptors, systemd};
+use crate::admin::live::live_sampler;
 use crate::admin::{self, AdminApi, AdminServer};
 use crate::control::clock::Clock;
 use crate::control::publish::Published;
@@ -20,8 +22,6 @@ use crate::control::watch::{ConfigFacts, ConfigSource};
 use crate::endpoints::resolve::{First, Resolver};
 use crate::endpoints::{self, EndpointDeps};
 use crate::files::reload::Reloader;
-use crate::metrics::Exporter;
-use crate::metrics::recent_rates::RecentRates;
 use crate::outbound::jwks::JwksFetcher;
 use crate::outbound::notify::Dispatcher;
 use crate::release::controller::RolloutController;
@@ -33,17 +33,18 @@ pub(crate) struct ControlParts {
     pub(crate) listener: admin::AdminListener,
     pub(crate) admin_tls: Option<Arc<ServerTls>>,
     pub(crate) admin: Arc<AdminApi>,
+    /// Calls of the admin API that the one who starts the process adds.
+    pub(crate) extra: Option<axum::Router>,
     pub(crate) watch: Option<Reloader<ConfigSource>>,
     pub(crate) log_file: Option<LogRotation>,
     pub(crate) certificate_reloader: Reloader<MaterialSource>,
     pub(crate) key_fetcher: Option<JwksFetcher>,
-    pub(crate) live: Arc<RecentRates>,
+    pub(crate) flag_listeners: Option<FlagListeners>,
     pub(crate) published: Published,
     pub(crate) resolver: Resolver,
     pub(crate) names: First,
     pub(crate) clients: Arc<Clients>,
     pub(crate) clock: Clock,
-    pub(crate) exporter: Arc<Exporter>,
     pub(crate) reloads: watch::Receiver<ConfigFacts>,
     pub(crate) supervisor: Supervisor,
     pub(crate) controller: RolloutController,
@@ -61,7 +62,13 @@ impl ControlParts {
 
     fn begin(self, tasks: &mut Tasks) {
         let Self { sighup, clock, published, .. } = self;
-        let state = AdminState { listener: Some(Arc::new(self.listener)), tls: self.admin_tls, admin: self.admin };
+        keep_looks(tasks, &self.admin, &published);
+        let state = AdminState {
+            listener: Some(Arc::new(self.listener)),
+            tls: self.admin_tls,
+            admin: Arc::clone(&self.admin),
+            extra: self.extra,
+        };
         tasks.keep("admin API", Kind::Waiting, state, serve_admin);
         if let Some(watch) = self.watch {
             tasks.keep("config watch", Kind::Files, (watch, sighup.config), async |(watch, hangup), stop| {
@@ -84,9 +91,11 @@ impl ControlParts {
         if let Some(fetcher) = self.key_fetcher {
             tasks.keep("token keys", Kind::Waiting, fetcher, async |fetcher, stop| fetcher.run(stopped(stop)).await);
         }
-        tasks.keep("rates", Kind::Steady, (self.live, Arc::clone(&published)), async |(live, published), stop| {
-            live.run(Arc::clone(published), stopped(stop)).await;
-        });
+        if let Some(flags) = self.flag_listeners {
+            tasks.keep("flag changes", Kind::Steady, flags.announcer, async |announcer, stop| {
+                announcer.run(stopped(stop)).await;
+            });
+        }
         tasks.keep("upkeep", Kind::Steady, self.resolver.handle.clone(), async |handle, stop| {
             upkeep::run(handle.clone(), stopped(stop)).await;
         });
@@ -103,7 +112,7 @@ impl ControlParts {
             };
             endpoints::run(deps, stopped(stop)).await;
         });
-        tasks.keep("exporter", Kind::Steady, self.exporter, async |exporter, stop| exporter.run(stopped(stop)).await);
+        tasks.keep("exporter", Kind::Steady, self.admin, async |admin, stop| admin.exporter.run(stopped(stop)).await);
         let state = (self.reloads, sighup.systemd, self.supervisor);
         tasks.keep("systemd", Kind::Waiting, state, async |(reloads, hangup, supervisor), stop| {
             systemd::run(reloads, hangup, supervisor, stopped(stop)).await;
@@ -118,16 +127,29 @@ impl ControlParts {
     }
 }
 
+/// The looks at the counters behind the rates, and at the state for those who follow it.
+fn keep_looks(tasks: &mut Tasks, admin: &Arc<AdminApi>, published: &Published) {
+    let (live, published) = (Arc::clone(&admin.live), Arc::clone(published));
+    tasks.keep("rates", Kind::Steady, (live, published), async |(live, published), stop| {
+        live.run(Arc::clone(published), stopped(stop)).await;
+    });
+    tasks.keep("live events", Kind::Waiting, Arc::clone(admin), async |admin, stop| {
+        live_sampler::run(admin, stopped(stop)).await;
+    });
+}
+
 /// What the admin API runs on. Its socket is closed when the process stops, and not when the API ends before that.
 struct AdminState {
     listener: Option<Arc<admin::AdminListener>>,
     tls: Option<Arc<ServerTls>>,
     admin: Arc<AdminApi>,
+    extra: Option<axum::Router>,
 }
 
 async fn serve_admin(state: &mut AdminState, stop: watch::Receiver<bool>) {
     let Some(listener) = state.listener.clone() else { return };
-    let server = AdminServer { listener, tls: state.tls.clone(), admin: Arc::clone(&state.admin) };
+    let (tls, admin, extra) = (state.tls.clone(), Arc::clone(&state.admin), state.extra.clone());
+    let server = AdminServer { listener, tls, admin, extra };
     let stopping = async {
         stopped(stop).await;
         state.listener.take();

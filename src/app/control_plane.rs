@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
+use super::call_listeners::CallListeners;
 use super::certificate_reloader::MaterialSource;
 use super::control_parts::ControlParts;
 use super::control_tasks::Tasks;
@@ -27,10 +28,13 @@ use crate::admin::{self, Access, AdminApi, KeepSocketFile};
 use crate::config::{self, Config, ReleaseSettings};
 use crate::control::Handle;
 use crate::control::clock::Clock;
+use crate::control::file::FileSpecs;
 use crate::control::hold_registry::HoldRegistry;
 use crate::control::publish::Published;
 use crate::control::table_reclaimer::TableReclaimer;
-use crate::control::watch::{ConfigFacts, ConfigSource, ConfigSourceDeps, FileContent, Prepare, ReadConfig};
+use crate::control::watch::{
+    ConfigFacts, ConfigSource, ConfigSourceDeps, ConfigText, FileContent, Prepare, ReadConfig, ReadImport,
+};
 use crate::endpoints::resolve::{First, Resolver};
 use crate::files::reload::{Files, Reloader};
 use crate::metrics::recent_rates::RecentRates;
@@ -39,6 +43,8 @@ use crate::outbound::notify::notifier;
 use crate::outbound::prometheus::MetricsClient;
 use crate::outbound::webhook::WebhookClient;
 use crate::release::controller::{ControllerEnds, Deps, RolloutController};
+use crate::release::guardrail_counting::GuardrailLedger;
+use crate::release::rollout_handle::RolloutHandle;
 use crate::stats::Registry;
 use crate::supervise::{Part, Supervisor};
 use crate::tls::{Clients, ServerTls, TlsRegistry};
@@ -51,6 +57,8 @@ pub(crate) struct BoundAdmin {
     access: Arc<Access>,
     /// Where it is.
     pub(crate) address: Address,
+    /// Calls that the one who starts the process adds.
+    pub(crate) extra: Option<axum::Router>,
 }
 
 impl BoundAdmin {
@@ -67,7 +75,7 @@ impl BoundAdmin {
         let address = listener.address().map_err(StartError::Runtime)?;
         let access = Arc::new(Access::new(&address, &settings::access(admin))?);
         drop(entered);
-        Ok(Self { runtime, listener, access, address })
+        Ok(Self { runtime, listener, access, address, extra: None })
     }
 
     /// A second descriptor of the socket, and how to leave its file to another process.
@@ -96,6 +104,9 @@ pub(crate) struct ControlPlane {
     pub(crate) admin_tls: Option<Arc<ServerTls>>,
     pub(crate) tls: Arc<TlsRegistry>,
     pub(crate) token_verifier: Option<TokenVerifier>,
+    pub(crate) calls: CallListeners,
+    /// Where users are counted for rollouts.
+    pub(crate) guardrails: GuardrailLedger,
     pub(crate) handle: Handle,
     pub(crate) published: Published,
     pub(crate) reclaimer: TableReclaimer,
@@ -118,25 +129,38 @@ pub(crate) struct ControlPlane {
     pub(crate) names: First,
 }
 
+/// A control plane that is ready to run.
+pub(crate) struct PreparedControl<R> {
+    /// Runs it on a thread of its own.
+    pub(crate) run: R,
+    /// Where to ask whether the files that are watched are whole.
+    pub(crate) files: Vec<Files>,
+    /// Where to ask of the rollouts.
+    pub(crate) rollouts: RolloutHandle,
+}
+
+impl<R> PreparedControl<R> {
+    fn new(rollouts: RolloutHandle, files: Vec<Files>, run: R) -> Self {
+        Self { run, files, rollouts }
+    }
+}
+
 impl ControlPlane {
-    /// Makes everything ready; the result runs on a thread of its own until `stop` turns true. With it comes where to
-    /// ask whether the files that are watched are whole.
+    /// Makes everything ready; the result runs on a thread of its own until `stop` turns true.
     pub(crate) fn prepare(
         self,
         stop: watch::Receiver<bool>,
-    ) -> Result<(impl FnOnce() -> std::io::Result<()> + Send + 'static, Vec<Files>), RunError> {
+    ) -> Result<PreparedControl<impl FnOnce() -> std::io::Result<()> + Send + 'static>, RunError> {
         let Self { admin, admin_tls, tls, handle, published, holds, registry, ready, upgrades, .. } = self;
-        let (file, log_file, sighup) = (self.file, self.log_file, self.sighup);
-        let BoundAdmin { runtime, listener, access, .. } = admin;
-        let (facts, config_facts) = watch::channel(ConfigFacts::good(file.as_ref().map(|file| file.path.clone())));
+        let BoundAdmin { runtime, listener, access, extra, .. } = admin;
+        let (facts, config_facts) = watch::channel(ConfigFacts::good(self.file.as_ref().map(|file| file.path.clone())));
         let resolver = resolver(&published, &handle, &self.config);
         let (targets, notified) = watch::channel(self.config.releases.notify.clone());
         let (releases, known) = watch::channel(Arc::new(ReleaseSettings::of(&self.config)));
         let (told, clients) = (ConfigChannels { facts, releases }, Arc::clone(&tls.clients));
-        let watch = file.map(|file| watch_config(file, self.config, &resolver, clients, told));
-        let (reloads, clients) = (config_facts.clone(), Arc::clone(&tls.clients));
+        let watch = self.file.map(|file| watch_config(file, self.config, &resolver, clients, told));
         let (jwt, fetcher) = self.token_verifier.map(|tokens| (tokens.verifier, tokens.fetcher)).unzip();
-        let certificate_reloader = Reloader::new(MaterialSource::new(&tls, &access, jwt.as_ref()));
+        let certificate_reloader = Reloader::new(MaterialSource::new(&tls, &access, jwt.as_ref(), self.calls.tokens()));
         let files = watch.as_ref().map(Reloader::files).into_iter().chain([certificate_reloader.files()]).collect();
         let (live, webhook_client) = (Arc::new(RecentRates::default()), WebhookClient::default());
         let (notifier, dispatcher) = notifier(notified, webhook_client.clone(), StdRng::from_rng(&mut rand::rng()));
@@ -150,6 +174,7 @@ impl ControlPlane {
             metrics_client: MetricsClient::default(),
             clock: self.clock,
             notifier,
+            guardrails: self.guardrails,
             known,
             targets,
         });
@@ -158,38 +183,39 @@ impl ControlPlane {
             registry,
             rollouts: gauges,
             clock: self.clock,
-            config: config_facts,
+            config: config_facts.clone(),
             store_problem: self.store_problem,
-            tls,
+            tls: Arc::clone(&tls),
             jwt,
             logs: self.logs,
             supervisor: self.supervisor.clone(),
         })?;
-        let (upkeep, rates) = (Arc::clone(&exporter), Arc::clone(&live));
-        let admin = Arc::new(AdminApi { handle, holds, exporter, live, access, ready, upgrades, rollouts, briefs });
+        let (board, experiments) = (Arc::default(), self.calls.experiments);
+        let api =
+            AdminApi { handle, holds, exporter, live, access, ready, upgrades, rollouts, briefs, board, experiments };
         let parts = ControlParts {
             listener,
             admin_tls,
-            admin,
+            admin: Arc::new(api),
+            extra,
             watch,
-            log_file,
+            log_file: self.log_file,
             certificate_reloader,
             key_fetcher: fetcher.flatten(),
-            live: rates,
+            flag_listeners: self.calls.flags,
             published,
             resolver,
             names: self.names,
-            clients,
+            clients: Arc::clone(&tls.clients),
             clock: self.clock,
-            exporter: upkeep,
-            reloads,
+            reloads: config_facts,
             supervisor: self.supervisor,
             controller,
             dispatcher,
             reclaimer: self.reclaimer,
-            sighup,
+            sighup: self.sighup,
         };
-        Ok((turn(runtime, parts, stop, self.thread), files))
+        Ok(PreparedControl::new(parts.admin.rollouts.clone(), files, turn(runtime, parts, stop, self.thread)))
     }
 }
 
@@ -235,7 +261,9 @@ fn watch_config(
     clients: Arc<Clients>,
     told: ConfigChannels,
 ) -> Reloader<ConfigSource> {
+    let in_force = ConfigText { text: file.text.clone(), imported: running.imported.clone() };
     let deps = ConfigSourceDeps {
+        read_import: read_import(&file),
         read: read_config(&file, running, clients, &resolver.published),
         prepare: prepare_names(resolver),
         handle: resolver.handle.clone(),
@@ -243,7 +271,7 @@ fn watch_config(
         facts: told.facts,
         releases: told.releases,
     };
-    Reloader::new(ConfigSource::new(file.path, file.text, deps))
+    Reloader::new(ConfigSource::new(file.path, in_force, deps))
 }
 
 /// Resolves the names of services before they are put in force.
@@ -253,6 +281,12 @@ fn prepare_names(resolver: &Resolver) -> Prepare {
         let resolver = resolver.clone();
         Box::pin(async move { resolver.ahead(&services).await })
     })
+}
+
+/// How the file that flags are imported from is read.
+fn read_import(file: &ConfigFile) -> ReadImport {
+    let base = file.path.parent().unwrap_or(Path::new("")).to_owned();
+    Arc::new(move |text| check::imported(text, &base))
 }
 
 /// How the text of the config file is read while the process runs.
@@ -265,6 +299,16 @@ fn read_config(file: &ConfigFile, running: Config, clients: Arc<Clients>, publis
         let prepared = tls_material::prepare_next(&clients, &published.load(), &config.services);
         prepared.map_err(|MaterialError(problems)| problems)?;
         let releases = Arc::new(ReleaseSettings::of(&config));
-        Ok(FileContent { services: config.services, needs_restart, releases })
+        Ok(FileContent { specs: file_specs(&config), needs_restart, releases })
     })
+}
+
+/// What of the config is put in force, at the start and whenever it is read again.
+pub(super) fn file_specs(config: &Config) -> FileSpecs {
+    FileSpecs {
+        services: config.services.clone(),
+        flags: Arc::new(config.flags.clone()),
+        experiments: config.experiments.clone().into(),
+        guardrails: config.guardrail_metrics.values().cloned().collect(),
+    }
 }

@@ -6,6 +6,7 @@ use super::{BindError, MaterialError};
 use crate::admin;
 use crate::control;
 use crate::supervise::Fatal;
+use crate::tokens::BadToken;
 
 /// Why a process cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,9 @@ pub enum StartError {
     /// The admin API's tokens.
     #[error(transparent)]
     Access(#[from] admin::AccessError),
+    /// The tokens of callers that are no operators.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    CallerTokens(Vec<BadToken>),
     /// The system has no descriptors left.
     #[error("cannot make a runtime; raise the limit of open files")]
     Runtime(#[source] io::Error),

@@ -30,6 +30,8 @@ pub(crate) struct Running {
     pub(crate) control: JoinHandle<io::Result<()>>,
     /// It ends when no caller is left.
     pub(crate) writer: JoinHandle<()>,
+    /// The same.
+    pub(crate) ledger: JoinHandle<()>,
     /// It ends when no worker is left.
     pub(crate) access_log: Option<JoinHandle<()>>,
     pub(crate) stop_workers: watch::Sender<bool>,
@@ -81,8 +83,10 @@ impl Running {
         let ended = self.workers.join();
         self.stop_control.send_replace(true);
         let controlled = joined(self.control, "control plane");
-        if self.writer.join().is_err() {
-            tracing::error!("the writer ended in a panic, which is a bug");
+        for (part, thread) in [("writer", self.writer), ("ledger", self.ledger)] {
+            if thread.join().is_err() {
+                tracing::error!(part, "it ended in a panic, which is a bug");
+            }
         }
         if let Some(log) = self.access_log {
             runtime.block_on(await_log(&log));

@@ -6,8 +6,9 @@ use tokio::time::Instant;
 
 use super::descriptors;
 use crate::admin;
-use crate::config::{self, Config};
+use crate::config::{self, Config, FlagAnswers};
 use crate::jwt::JwtVerifier;
+use crate::ledger::seen::SeenSender;
 use crate::proxy::accept::connection_limit::ConnectionLimit;
 use crate::proxy::accept::global_limit::GlobalConnectionLimit;
 use crate::proxy::accept::listener_policy::ListenerPolicy;
@@ -19,6 +20,7 @@ use crate::proxy::limits::rate::{RateKey, RateLimiter};
 use crate::proxy::request::header_edits::EditSettings;
 use crate::proxy::worker::WorkerSettings;
 use crate::tls::Clients;
+use crate::tokens::{AccessRole, AccessToken};
 use crate::upstream::budget::Budget;
 use crate::upstream::{HeadLimits, PoolSettings};
 
@@ -34,6 +36,8 @@ pub(crate) struct CommonParts {
     pub jwt: Option<Arc<JwtVerifier>>,
     /// Where requests are logged, if they are.
     pub log: Option<LogSender>,
+    /// Where what is seen of users in experiments is counted.
+    pub seen: SeenSender,
     /// When the clock of the process began.
     pub clock_start: Instant,
     /// How many workers there are.
@@ -42,7 +46,7 @@ pub(crate) struct CommonParts {
 
 /// The settings of every worker.
 pub(crate) fn worker(config: &Config, parts: CommonParts) -> WorkerSettings {
-    let CommonParts { connection_limit, budget, tls, jwt, log, clock_start, workers } = parts;
+    let CommonParts { connection_limit, budget, tls, jwt, log, seen, clock_start, workers } = parts;
     let proxy = &config.proxy;
     let share = u32::try_from(config::IN_FLIGHT_DEFAULT.div_ceil(workers)).unwrap_or(u32::MAX);
     let capacity = proxy.requests_in_flight_max.map_or(ConcurrencyLimit::Worker(share), ConcurrencyLimit::of_process);
@@ -67,6 +71,7 @@ pub(crate) fn worker(config: &Config, parts: CommonParts) -> WorkerSettings {
         tls,
         jwt,
         log,
+        seen,
         park_after: PARK_AFTER,
         clock_start,
     }
@@ -112,6 +117,11 @@ pub(crate) fn token(token: &config::AdminToken) -> admin::AccessToken {
     admin::AccessToken { name: token.name.to_string(), role: role(token.role), file: token.file.clone() }
 }
 
+/// The same of callers that are no operators.
+pub(crate) fn caller_token(token: &config::CallerToken) -> AccessToken {
+    AccessToken { name: token.name.to_string(), role: AccessRole::Read, file: token.file.clone() }
+}
+
 fn role(role: config::AdminRole) -> admin::AccessRole {
     match role {
         config::AdminRole::Read => admin::AccessRole::Read,
@@ -121,8 +131,14 @@ fn role(role: config::AdminRole) -> admin::AccessRole {
 
 /// The keys that differ between the config that runs and another one, and that only a restart can change.
 pub(crate) fn needs_restart(running: &Config, other: &Config) -> Vec<String> {
+    let own = |config: &Config, wanted: bool| -> Vec<config::ListenerConfig> {
+        let listeners = config.listeners.iter();
+        listeners.filter(|listener| matches!(listener.flags, FlagAnswers::OfContexts(_)) == wanted).cloned().collect()
+    };
     let sections = [
-        ("listeners", running.listeners != other.listeners),
+        ("listeners", own(running, false) != own(other, false)),
+        ("ofrep", running.ofrep != other.ofrep || own(running, true) != own(other, true)),
+        ("events", running.events != other.events),
         ("admin", running.admin != other.admin),
         ("state", running.state != other.state),
         ("proxy", running.proxy != other.proxy),

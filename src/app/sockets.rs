@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::call_listeners::CallListeners;
 use super::inherited::Inherited;
 use super::settings;
 use crate::config;
@@ -77,7 +78,7 @@ pub(crate) fn listeners(
     inherited: &mut Inherited,
 ) -> Result<Vec<BoundListener>, BindError> {
     let bound = wanted.iter().map(|listener| {
-        let failed = |error| BindError::new(format!("listeners.{}.address", listener.name), &listener.address, error);
+        let failed = |error| BindError::new(format!("{}.address", listener.section()), &listener.address, error);
         let mut sockets = inherited.tcp(listener.name.as_str(), listener.address);
         if let Some(first) = sockets.first() {
             let address = first.local_addr().map_err(failed)?;
@@ -131,6 +132,7 @@ pub(crate) fn settings(
     config: &config::Config,
     workers: usize,
     tls: &[Option<Arc<ServerTls>>],
+    calls: &CallListeners,
 ) -> Vec<(Name, ListenerSettings)> {
     let of = |(wanted, tls): (&config::ListenerConfig, &Option<Arc<ServerTls>>)| {
         let admit = AdmitSettings {
@@ -140,8 +142,9 @@ pub(crate) fn settings(
             https: tls.is_some(),
             redirect_https: wanted.redirect_https,
         };
+        let own = calls.of(wanted);
         let (idle_timeout, h2c, door) = (wanted.head_read_timeout, wanted.h2c, settings::door(wanted, workers));
-        (wanted.name.clone(), ListenerSettings { admit, policy: door, tls: tls.clone(), idle_timeout, h2c })
+        (wanted.name.clone(), ListenerSettings { admit, policy: door, tls: tls.clone(), idle_timeout, h2c, own })
     };
     config.listeners.iter().zip(tls).map(of).collect()
 }

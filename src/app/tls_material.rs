@@ -30,7 +30,7 @@ impl TlsMaterial {
             let tls = ServerTls::new(place.clone(), settings.clone()?);
             tls.map(Arc::new).map_err(|errors| problems.extend(errors.iter().map(|error| line(&place, error)))).ok()
         };
-        let place = |listener: &crate::config::ListenerConfig| format!("listeners.{}.tls", listener.name);
+        let place = |listener: &crate::config::ListenerConfig| format!("{}.tls", listener.section());
         let listeners: Vec<_> =
             config.listeners.iter().map(|listener| server(place(listener), &listener.tls)).collect();
         let admin = server("admin.tls".to_owned(), &config.admin.tls);

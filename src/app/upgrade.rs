@@ -35,7 +35,9 @@ use crate::admin::upgrade_calls::{CheckFinding, OutcomeSender, Successor, Upgrad
 use crate::control::{ApplyError, Handle};
 use crate::files::reload::{Files, Settled};
 use crate::files::watcher::in_background;
+use crate::ledger::ledger_handle::LedgerHandle;
 use crate::problem::chain;
+use crate::release::rollout_handle::RolloutHandle;
 use crate::supervise::Fatal;
 
 /// The first descriptor of those that are handed over.
@@ -43,6 +45,9 @@ const FIRST_DESCRIPTOR: i32 = 3;
 
 /// How long a process that has hung up may take to end, so that its exit code can be told.
 const LAST_BREATH: Duration = Duration::from_secs(2);
+
+/// How long what the rollouts have found may take to be stored.
+const KEEP_MAX: Duration = Duration::from_secs(2);
 
 /// So much of what `check` says is passed on, in bytes, when it is no report.
 const CHECK_BYTES_MAX: usize = 4096;
@@ -82,6 +87,8 @@ pub(crate) struct Upgrader {
     /// Also to begin workers again on.
     pub(crate) sockets: Arc<Vec<(String, OwnedFd)>>,
     pub(crate) handle: Handle,
+    pub(crate) ledger: LedgerHandle,
+    pub(crate) rollouts: RolloutHandle,
     pub(crate) calls: UpgradeCalls,
     /// What the new process will read.
     pub(crate) files: Vec<Files>,
@@ -187,6 +194,8 @@ impl Upgrader {
             HandoverMessage::Failed(why) => return Err(UpgradeError::Failed(why)),
             other @ (HandoverMessage::Released | HandoverMessage::Ready) => return Err(unexpected(other)),
         }
+        // What it finds later is lost with this process; a store that is slow must not keep a new one from serving.
+        timeout(KEEP_MAX, self.rollouts.keep()).await.ok();
         self.handle.hand_over_store().await.map_err(|error| match &error {
             ApplyError::Gone(_) => UpgradeError::Ending,
             ApplyError::Store(_)
@@ -196,6 +205,10 @@ impl Upgrader {
             | ApplyError::Unusable(_)
             | ApplyError::Upgrading(_) => UpgradeError::Failed(chain(&error)),
         })?;
+        if let Err(error) = self.ledger.hand_over().await {
+            // It must not keep a new process from serving: what is lost is lost in both arms alike.
+            tracing::error!(%error, "what experiments have counted since the last commit is lost with this process");
+        }
         let line = HandoverMessage::Released.line();
         // If it is gone already, hearing nothing more from it says so.
         new.writes.write_all(line.as_bytes()).await.ok();
@@ -214,6 +227,8 @@ impl Upgrader {
                 tracing::error!(error, "cannot open the store again; changes are refused until it works");
             }
         }
+        // What is wrong is told already, and tried again.
+        self.ledger.take_back().await.ok();
     }
 }
 

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::table::ServiceSpec;
+use crate::table::spec::flag::{FlagSpec, FlagSpecs};
+use crate::table::{Name, ServiceSpec};
 
 /// How long a doubtful file has to stay as it is, when it is known that no program has it open.
 pub(crate) const DOUBT_CLOSED: Duration = Duration::from_secs(1);
@@ -93,6 +94,27 @@ pub(crate) fn lost(before: &[Arc<ServiceSpec>], next: &[Arc<ServiceSpec>]) -> Ve
     before.difference(&next).cloned().collect()
 }
 
+/// The flags of `before`, and their rules, that are not in `next`.
+#[must_use]
+pub(crate) fn lost_flags<'f>(before: impl Iterator<Item = &'f FlagSpec>, next: &'f FlagSpecs) -> Vec<String> {
+    let names = |flag: &FlagSpec| -> Vec<String> {
+        let rules = flag.rules().iter().map(|rule| format!("flag {} {}", flag.name, rule.name));
+        [format!("flag {}", flag.name)].into_iter().chain(rules).collect()
+    };
+    let kept: BTreeSet<String> = next.flags.iter().flat_map(|flag| names(flag)).collect();
+    before.flat_map(names).filter(|name| !kept.contains(name)).collect()
+}
+
+/// The experiments of `before` that are not in `next`.
+#[must_use]
+pub(crate) fn lost_experiments<'e>(
+    before: impl Iterator<Item = &'e Name>,
+    next: impl Iterator<Item = &'e Name>,
+) -> Vec<String> {
+    let kept: BTreeSet<&Name> = next.collect();
+    before.filter(|name| !kept.contains(name)).map(|name| format!("experiment {name}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +148,29 @@ mod tests {
     }
 
     #[test]
+    fn a_flag_or_a_rule_that_is_gone_is_lost() {
+        use crate::table::Weights;
+        use crate::table::fixture::name;
+        use crate::table::spec::flag::{DrawSpec, FlagRuleSpec, FlagSource, Variant};
+        let rule = |rule: &&str| FlagRuleSpec { name: name(rule), when: None, serve: Weights::all_on(&name("on"), []) };
+        let flag = |text: &str, rules: &[&str]| {
+            Arc::new(FlagSpec {
+                name: name(text),
+                variants: vec![Variant { name: name("on"), json: "true".into() }],
+                default: 0,
+                enabled: true,
+                source: FlagSource::Rules { draw: DrawSpec::Salt("x".into()), rules: rules.iter().map(rule).collect() },
+            })
+        };
+        let before = [flag("a", &["staff", "launch"]), flag("b", &[])];
+        let lost = |flags: Vec<Arc<FlagSpec>>| {
+            lost_flags(before.iter().map(|flag| &**flag), &FlagSpecs { flags, ..FlagSpecs::default() })
+        };
+        assert_eq!(lost(before.to_vec()), [""; 0]);
+        assert_eq!(lost(vec![flag("a", &["launch", "new"])]), ["flag a staff", "flag b"]);
+    }
+
+    #[test]
     fn what_is_doubtful_is_shorter_and_lacks_something() {
         let lost = ["cart".to_owned()];
         let before = "[a]\nb = 1\n[c]\n";
@@ -140,5 +185,12 @@ mod tests {
             let found = [false, true].map(|open| is_doubtful(before, text, lost, open));
             assert_eq!(found, [closed, open], "{text:?} {lost:?}");
         }
+    }
+
+    #[test]
+    fn an_experiment_that_is_gone_is_lost() {
+        let names = ["banner", "button"].map(|name| Name::new(name).expect("a name"));
+        assert_eq!(lost_experiments(names.iter(), names[1..].iter()), ["experiment banner"]);
+        assert!(lost_experiments(names[1..].iter(), names.iter()).is_empty(), "one more is none less");
     }
 }

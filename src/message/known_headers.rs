@@ -82,16 +82,28 @@ names! {
         X_REVISION = "x-pointsman-revision", X_REVISION;
     }
     rare {
+        ACCESS_CONTROL_ALLOW_HEADERS = "access-control-allow-headers";
+        ACCESS_CONTROL_ALLOW_METHODS = "access-control-allow-methods";
+        ACCESS_CONTROL_ALLOW_ORIGIN = "access-control-allow-origin";
+        ACCESS_CONTROL_EXPOSE_HEADERS = "access-control-expose-headers";
+        ACCESS_CONTROL_MAX_AGE = "access-control-max-age";
+        ACCESS_CONTROL_REQUEST_METHOD = "access-control-request-method";
         ALLOW = "allow";
         CACHE_CONTROL = "cache-control";
+        ETAG = "etag";
         GRPC_MESSAGE = "grpc-message";
+        IF_NONE_MATCH = "if-none-match";
+        LAST_EVENT_ID = "last-event-id";
         LOCATION = "location";
+        ORIGIN = "origin";
         RETRY_AFTER = "retry-after";
         SEC_WEBSOCKET_ACCEPT = "sec-websocket-accept";
         SEC_WEBSOCKET_KEY = "sec-websocket-key";
         SET_COOKIE = "set-cookie";
         VARY = "vary";
         WWW_AUTHENTICATE = "www-authenticate";
+        X_ACCEL_BUFFERING = "x-accel-buffering";
+        X_API_KEY = "x-api-key";
     }
 }
 

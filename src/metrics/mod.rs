@@ -5,11 +5,14 @@
 //! one, so that several proxies can live in one test. Labels are names of the config and words of
 //! [`names`]: their number is bounded by what the operator wrote.
 
+mod flag_gauges;
+pub(crate) mod guardrail_gauge;
 pub(crate) mod names;
 pub(crate) mod recent_rates;
 pub(crate) mod rollout_gauges;
 mod series;
 mod service_gauges;
+pub(crate) mod version_history;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,6 +24,7 @@ use tokio::sync::watch;
 
 use crate::control::clock::Clock;
 use crate::jwt::JwtVerifier;
+use crate::ledger::ledger_handle::LedgerFacts;
 use crate::log::Losses;
 use crate::stats::Registry;
 use crate::supervise::Supervisor;
@@ -122,10 +126,12 @@ impl Exporter {
         Ok(Self { recorder, rendered, process, sources, series: Mutex::default() })
     }
 
-    /// The metrics at this moment.
+    /// The metrics at this moment. How the ledger of experiments is has to be asked for by the caller; none: it does
+    /// not answer.
     #[must_use]
-    pub fn render(&self) -> String {
+    pub(crate) fn render(&self, ledger: Option<&LedgerFacts>) -> String {
         self.update();
+        metrics::with_local_recorder(&self.recorder, || series::update_ledger(ledger));
         // The collector's counter has whole seconds, of which a rate makes steps; its gauge has fractions.
         self.rendered
             .render()
@@ -162,10 +168,12 @@ impl Exporter {
         metrics::with_local_recorder(&self.recorder, || {
             series.update(&table, now_ms);
             service_gauges::update(&table);
+            flag_gauges::update(&table);
             series.update_workers(&self.sources.registry.worker_totals());
             series::update_parts(&self.sources.supervisor.views());
             series::update_logs(&self.sources.logs, &self.sources.registry.worker_totals());
             series::update_admin(self.sources.registry.admin());
+            series::update_events(&self.sources.registry.events());
             series::update_tls(&self.sources.tls.facts());
             if let Some(jwt) = &self.sources.jwt {
                 series::update_tokens(&jwt.facts(), &self.sources.registry.worker_totals());
@@ -190,11 +198,41 @@ fn describe_tokens() {
     describe_counter!(names::TOKEN_KEYS_FAILURES, "Times that the keys of tokens could not be had, or were refused.");
 }
 
+/// What flags serve.
+fn describe_flags() {
+    describe_gauge!(names::FLAG_ENABLED, "Whether a flag is enabled; if not, all users have its default.");
+    describe_gauge!(names::FLAG_WEIGHT, "Share of a variant among the users whom a rule of a flag reaches.");
+}
+
+/// Calls for flags.
+fn describe_flag_calls() {
+    describe_counter!(names::FLAG_CALLS, "Calls for flags by OFREP, by what became of them.");
+    describe_gauge!(names::FLAG_STREAMS, "Clients of OFREP that wait for changes of flags.");
+}
+
+/// Events of users.
+fn describe_events() {
+    describe_counter!(names::EVENT_CALLS, "Calls with events of users, by what became of them.");
+    describe_counter!(names::EVENTS, "Events of users, by what became of them for the experiments that run.");
+    describe_gauge!(names::EXPERIMENT_USERS, "Users of the experiments that run.");
+    describe_gauge!(
+        names::EXPERIMENT_FULL,
+        "Whether an experiment that runs admits no more users; gone while it does."
+    );
+    describe_gauge!(names::LEDGER_WRITABLE, "Whether what is seen of users in experiments is written to disk.");
+    describe_counter!(
+        names::LEDGER_LOST,
+        "What was seen of users in experiments and is not counted: there was no room, or no disk."
+    );
+}
+
 /// What rollouts wait for.
 fn describe_waits() {
     describe_gauge!(names::ROLLOUT_HOLD, "Whether a service's rollout is held, by why.");
     describe_gauge!(names::ROLLOUT_MISSING, "Judged requests, or users, that a step of a rollout lacks.");
     describe_gauge!(names::ROLLOUT_SECONDS_LEFT, "How long what a rollout waits for may take yet, by what it is.");
+    describe_gauge!(names::ROLLOUT_GUARDRAIL, "What is known of a guardrail of a rollout.");
+    describe_gauge!(names::ROLLOUT_GUARDRAIL_USERS, "Users that a guardrail has counted in this step, by arm.");
 }
 
 /// The help text of every metric.
@@ -232,6 +270,9 @@ fn describe() {
     describe_counter!(names::TLS_HANDSHAKES, "TLS handshakes of clients, full ones and resumed sessions.");
     describe_waits();
     describe_tokens();
+    describe_flags();
+    describe_flag_calls();
+    describe_events();
     describe_gauge!(names::ROLLOUT_PHASE, "Whether a service's rollout is in a phase; gone a minute after its end.");
     describe_gauge!(names::ROLLOUT_WAITING, "Whether a service's rollout waits for somebody, by what they have to do.");
     describe_gauge!(

@@ -21,6 +21,10 @@ pub(crate) const REFUSALS: &str = "pointsman_refusals_total";
 pub(crate) const ADMIN_REFUSALS: &str = "pointsman_admin_refusals_total";
 /// Share of a version, 0 to 1.
 pub(crate) const SPLIT_WEIGHT: &str = "pointsman_split_weight_ratio";
+/// Whether a flag is enabled.
+pub(crate) const FLAG_ENABLED: &str = "pointsman_flag_enabled";
+/// Share of a variant in a rule of a flag, 0 to 1, also while the flag is disabled.
+pub(crate) const FLAG_WEIGHT: &str = "pointsman_flag_weight_ratio";
 /// The revision in force.
 pub(crate) const REVISION: &str = "pointsman_revision";
 /// Whether an endpoint takes requests.
@@ -64,6 +68,10 @@ pub(crate) const ROLLOUT_HOLD: &str = "pointsman_rollout_hold";
 pub(crate) const ROLLOUT_MISSING: &str = "pointsman_rollout_missing";
 /// How long what a service's rollout waits for may take yet.
 pub(crate) const ROLLOUT_SECONDS_LEFT: &str = "pointsman_rollout_left_seconds";
+/// Whether this is known of a guardrail of a rollout.
+pub(crate) const ROLLOUT_GUARDRAIL: &str = "pointsman_rollout_guardrail";
+/// Users that a guardrail of a rollout has counted in this step, by arm.
+pub(crate) const ROLLOUT_GUARDRAIL_USERS: &str = "pointsman_rollout_guardrail_users";
 /// Whether a metrics server has answered so on a metric of a rollout's plan.
 pub(crate) const ROLLOUT_METRIC: &str = "pointsman_rollout_metric";
 /// What a metric of a rollout's plan is, and its limit.
@@ -85,6 +93,22 @@ pub(crate) const TOKEN_KEYS: &str = "pointsman_token_keys";
 pub(crate) const TOKEN_KEYS_GOOD: &str = "pointsman_token_keys_last_reload_successful";
 /// Times that these keys could not be had, or were refused.
 pub(crate) const TOKEN_KEYS_FAILURES: &str = "pointsman_token_keys_failures_total";
+/// Calls for flags (OFREP), by what became of them.
+pub(crate) const FLAG_CALLS: &str = "pointsman_ofrep_calls_total";
+/// Clients that wait for changes of flags (OFREP).
+pub(crate) const FLAG_STREAMS: &str = "pointsman_ofrep_event_streams";
+/// Calls with events of users, by what became of them.
+pub(crate) const EVENT_CALLS: &str = "pointsman_event_calls_total";
+/// Events of users, by what became of them.
+pub(crate) const EVENTS: &str = "pointsman_events_total";
+/// Users of the experiments that run.
+pub(crate) const EXPERIMENT_USERS: &str = "pointsman_experiment_users";
+/// Whether an experiment that runs admits no more users.
+pub(crate) const EXPERIMENT_FULL: &str = "pointsman_experiment_full";
+/// Whether what is seen of users in experiments is written to disk.
+pub(crate) const LEDGER_WRITABLE: &str = "pointsman_experiment_ledger_writable";
+/// What was seen of users in experiments and is not counted.
+pub(crate) const LEDGER_LOST: &str = "pointsman_experiment_ledger_lost_total";
 /// Build information, always 1.
 pub(crate) const BUILD_INFO: &str = "pointsman_build_info";
 

@@ -15,8 +15,9 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::stats::VersionTotals;
-use crate::table::{Name, Service, Table, Version};
+use crate::table::{Name, Service, Table, Version, Weight};
 
+use super::version_history::{HistoryPoint, StoredPoint, VersionHistory};
 use crate::control::publish::Published;
 
 /// Time between two looks.
@@ -42,6 +43,19 @@ struct Looks {
     /// What each version had counted, oldest first, for as many of the newest looks as it has been used for: it had
     /// counted nothing before. One that is gone from the table keeps its counts, as its counters do.
     versions: HashMap<(Name, Name), VecDeque<Arc<VersionTotals>>>,
+    /// What was found in them in the last quarter of an hour.
+    history: VersionHistory,
+    /// Looks since the newest point of that.
+    since_point: usize,
+}
+
+/// The last quarter of an hour of a service.
+#[derive(Debug)]
+pub struct ServiceRecord {
+    /// The end of the newest interval; none before the first look.
+    pub(crate) until: Option<Instant>,
+    /// The points of its versions, in their order.
+    pub(crate) versions: Vec<(Name, Vec<Option<HistoryPoint>>)>,
 }
 
 /// A version's counters: since the start, and in the window.
@@ -80,6 +94,16 @@ impl RecentRates {
             }
         }
         looks.push(counted, now);
+        looks.note_history(table, now);
+    }
+
+    /// The last quarter of an hour of a service.
+    #[must_use]
+    pub fn history(&self, service: &Service) -> ServiceRecord {
+        let looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let points = |version: &Version| looks.history.points(&service.spec.name, &version.name);
+        let versions = service.versions.iter().map(|version| (version.name.clone(), points(version))).collect();
+        ServiceRecord { until: looks.history.until(), versions }
     }
 
     /// The counters of a version at `now`.
@@ -131,10 +155,42 @@ impl Looks {
         self.versions.extend(new);
     }
 
+    /// Adds a point to the history of each version, when an interval is over.
+    fn note_history(&mut self, table: &Table, now: Instant) {
+        if self.history.until().is_none() {
+            return self.history.begin(now);
+        }
+        self.since_point += 1;
+        if !self.history.is_due(now) {
+            return;
+        }
+        let (since_point, versions) = (std::mem::take(&mut self.since_point), &self.versions);
+        let points = table.services().flat_map(|service| {
+            service.versions.iter().filter_map(move |version| {
+                let key = (service.spec.name.clone(), version.name.clone());
+                let point = point(versions.get(&key)?, since_point, version.weight);
+                Some((key, point))
+            })
+        });
+        self.history.record(now, points);
+    }
+
     /// What a version had counted at the oldest look; nothing if it had not been used.
     fn oldest(&self, service: &Name, version: &Name) -> Option<&VersionTotals> {
         let samples = self.versions.get(&(service.clone(), version.clone()))?;
         samples.front().filter(|_| samples.len() == self.at.len()).map(|totals| &**totals)
+    }
+}
+
+/// What a version did that had counted this at the last looks, since the look that is `looks` before the newest.
+fn point(samples: &VecDeque<Arc<VersionTotals>>, looks: usize, weight: Weight) -> StoredPoint {
+    let earlier = samples.len().checked_sub(looks + 1).and_then(|index| samples.get(index));
+    match (samples.back(), earlier) {
+        (Some(now), Some(earlier)) if Arc::ptr_eq(now, earlier) => StoredPoint::idle(weight),
+        (Some(now), Some(earlier)) => StoredPoint::of(&now.since(earlier), weight),
+        // It had counted nothing before.
+        (Some(now), None) => StoredPoint::of(now, weight),
+        (None, _) => StoredPoint::idle(weight),
     }
 }
 
@@ -239,6 +295,45 @@ mod tests {
         }
         assert!(watched.rate(0, 20.0) < 20.0, "v1 has had nothing for five seconds");
         assert_eq!(watched.window(0, 20.0).length, watched.window(1, 20.0).length, "one window");
+    }
+
+    #[test]
+    fn the_history_has_a_point_of_each_five_seconds_that_misses_no_request() {
+        let watched = Watched::new();
+        let rates = |version: usize| {
+            let service = watched.table.services().next().expect("a service");
+            let points = watched.rates.history(service).versions.swap_remove(version).1;
+            points.into_iter().flatten().map(|point| (point.requests_per_second * 5.0).round()).collect::<Vec<_>>()
+        };
+        watched.look(0.0);
+        for second in 1..=30_u32 {
+            watched.answer("v1", 10);
+            if (13..=17).contains(&second) {
+                watched.answer("v2", 2);
+            }
+            watched.look(f64::from(second));
+        }
+        assert_eq!(rates(0), [50.0; 6]);
+        assert_eq!(rates(1), [6.0, 4.0, 0.0, 0.0], "since its first request");
+        let service = watched.table.services().next().expect("a service");
+        assert_eq!(watched.rates.history(service).until, Some(watched.begun + Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn a_point_begins_where_the_last_one_ended_also_when_looks_are_late() {
+        let watched = Watched::new();
+        for second in 0..5 {
+            watched.look(f64::from(second));
+        }
+        for (second, requests) in [(5.0, 5), (6.0, 0), (7.0, 0), (8.0, 0), (9.0, 0), (10.0, 20), (21.0, 22)] {
+            watched.answer("v1", requests);
+            watched.look(second);
+        }
+        let service = watched.table.services().next().expect("a service");
+        let points = watched.rates.history(service).versions.swap_remove(0).1;
+        let rates: Vec<_> =
+            points.into_iter().rev().take(5).map(|point| point.map(|point| point.requests_per_second)).collect();
+        assert_eq!(rates, [Some(2.0), None, Some(4.0), Some(1.0), None], "newest first, the last over 11 seconds");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use metrics::gauge;
 
+use super::guardrail_gauge::GuardrailGauge;
 use super::names;
 use crate::rollout::event::Need;
 use crate::shared::response_class::ResponseClass;
@@ -9,8 +10,18 @@ use crate::shared::response_class::ResponseClass;
 const PHASES: [&str; 5] = ["going", "waiting", "paused", "rolling_back", "finished"];
 
 /// Why a step may be held, in the words of the API.
-const HOLDS: [&str; 8] =
-    ["warming_up", "baking", "not_enough_data", "suspicion", "responses", "metric", "no_metric_data", "baseline_ill"];
+const HOLDS: [&str; 10] = [
+    "warming_up",
+    "baking",
+    "not_enough_data",
+    "suspicion",
+    "responses",
+    "metric",
+    "no_metric_data",
+    "guardrail",
+    "no_guardrail_data",
+    "baseline_ill",
+];
 
 /// What a metrics server may have said of one of the plan's own metrics, in the words of the API.
 const ANSWERS: [&str; 3] = ["good", "bad", "no_data"];
@@ -31,6 +42,10 @@ pub struct OwnMetricGauge {
 pub struct RolloutGauge {
     /// The service.
     pub service: String,
+    /// Whether the split of the service is moved; not shown.
+    pub moves_split: bool,
+    /// The flags that are moved by the same rollout; not shown.
+    pub flags: Vec<String>,
     /// Its rollout's phase.
     pub phase: &'static str,
     /// Whom it waits for, by what they have to do.
@@ -47,12 +62,16 @@ pub struct RolloutGauge {
     pub findings: Vec<String>,
     /// The plan's own metrics.
     pub metrics: Vec<OwnMetricGauge>,
+    /// Its guardrails.
+    pub guardrails: Vec<GuardrailGauge>,
 }
 
 /// Sets the gauges of every service that is being rolled out. Inside the local recorder.
 pub(crate) fn update(gauges: &[RolloutGauge]) {
     let number = |is: bool| if is { 1.0 } else { 0.0 };
-    for RolloutGauge { service, phase, need, hold, missing, seconds_left, evidence, findings, metrics } in gauges {
+    for gauges in gauges {
+        let RolloutGauge { service, phase, need, hold, missing, seconds_left, evidence, findings, metrics, .. } =
+            gauges;
         for known in PHASES {
             gauge!(names::ROLLOUT_PHASE, "service" => service.clone(), "phase" => known).set(number(known == *phase));
         }
@@ -77,6 +96,7 @@ pub(crate) fn update(gauges: &[RolloutGauge]) {
             gauge!(names::JUDGE_FINDING, "service" => service.clone(), "class" => class).set(number(is));
         }
         metrics.iter().for_each(|metric| metric.update(service));
+        gauges.guardrails.iter().for_each(|guardrail| guardrail.update(service));
     }
 }
 

@@ -8,10 +8,11 @@ use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
 
 use super::Logs;
 use crate::jwt::KeysFacts;
+use crate::ledger::ledger_handle::LedgerFacts;
 use crate::stats::latency_histogram::bucket_middle;
 use crate::stats::{
-    AdminStats, CodeClass, FirstAttempt, JwtOutcome, RejectReason, Retry, TlsHandshake, UpstreamFailure, VersionTotals,
-    WorkerTotals,
+    AdminStats, CodeClass, EventStats, FirstAttempt, FlagCallOutcome, JwtOutcome, RejectReason, Retry, TlsHandshake,
+    UpstreamFailure, VersionTotals, WorkerTotals,
 };
 use crate::supervise::{PartFacts, PartState};
 use crate::table::effective::{EffectiveShare, shares};
@@ -102,6 +103,10 @@ impl Series {
         for (kind, count) in TlsHandshake::ALL.iter().zip(totals.handshakes) {
             counter!(names::TLS_HANDSHAKES, "kind" => kind.word()).absolute(count);
         }
+        for (outcome, count) in FlagCallOutcome::ALL.iter().zip(totals.flag_calls) {
+            counter!(names::FLAG_CALLS, "outcome" => outcome.word()).absolute(count);
+        }
+        gauge!(names::FLAG_STREAMS).set(float(totals.flag_streams));
     }
 }
 
@@ -125,6 +130,28 @@ pub(crate) fn update_logs(logs: &Logs, totals: &WorkerTotals) {
 pub(crate) fn update_admin(stats: &AdminStats) {
     for (reason, count) in stats.refusals() {
         counter!(names::ADMIN_REFUSALS, "reason" => reason.word()).absolute(count);
+    }
+}
+
+/// Sets what became of events of users. Inside the local recorder.
+pub(crate) fn update_events(stats: &EventStats) {
+    for (outcome, count) in stats.calls() {
+        counter!(names::EVENT_CALLS, "outcome" => outcome.word()).absolute(count);
+    }
+    for (outcome, count) in stats.events() {
+        counter!(names::EVENTS, "outcome" => outcome.word()).absolute(count);
+    }
+}
+
+/// Sets how the ledger of experiments is; one that does not answer writes nothing. Inside the local recorder.
+pub(crate) fn update_ledger(facts: Option<&LedgerFacts>) {
+    let writable = facts.is_some_and(|facts| facts.problem.is_none());
+    gauge!(names::LEDGER_WRITABLE).set(if writable { 1.0 } else { 0.0 });
+    let Some(facts) = facts else { return };
+    gauge!(names::EXPERIMENT_USERS).set(float(facts.users));
+    counter!(names::LEDGER_LOST).absolute(facts.lost);
+    for experiment in facts.full_experiments() {
+        gauge!(names::EXPERIMENT_FULL, "experiment" => experiment.shared()).set(1.0);
     }
 }
 

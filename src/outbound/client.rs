@@ -2,8 +2,8 @@
 //!
 //! Health checks and smoke requests ask a [`Peer`], which is met as users' requests meet it: with the version's TLS,
 //! whose files may have changed meanwhile, and in the version's protocol. Webhooks and the command line ask a
-//! [`Site`], which a URL or a path names. What is sent, what an answer means and the words of what goes wrong belong to
-//! the senders.
+//! [site](super::site), which a URL or a path names. What is sent, what an answer means and the words of what goes
+//! wrong belong to the senders.
 //!
 //! A new connection each time, because an endpoint whose accept queue is full or whose process is gone answers well on
 //! connections that it has; what users meet is the next connection. None of this is traffic: it shares no connection
@@ -19,7 +19,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -32,16 +31,14 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::pki_types::{InvalidDnsNameError, ServerName};
+use rustls::pki_types::InvalidDnsNameError;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream, lookup_host};
-use tokio::task::{JoinError, spawn_blocking};
-use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+use tokio::net::TcpStream;
+use tokio::task::JoinError;
+use tokio::time::{Instant, timeout_at};
 
 use crate::table::spec::Protocol;
-use crate::tls::{ClientSettings, Clients, Handshake, Load, TlsError, TlsFailure};
+use crate::tls::{ClientSettings, Clients, Handshake, TlsError, TlsFailure};
 
 /// Longer than any process: what stands for a limit that no clock can hold.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
@@ -189,7 +186,10 @@ impl Peer<'_> {
         wanted: Wanted,
     ) -> Result<OutboundAnswer, ExchangeError> {
         match self.protocol {
-            Protocol::Http1 => over_http1(stream, question.for_http1(), wanted).await,
+            Protocol::Http1 => {
+                let read = async |answer| wanted.read(answer).await;
+                over_http1(stream, question.for_http1(), read).await
+            }
             Protocol::Http2 => over_http2(stream, question.for_http2(self.tls.is_some()), wanted).await,
         }
     }
@@ -217,92 +217,17 @@ impl Question {
     }
 }
 
-/// A place that a URL or a path names. It is asked over HTTP/1.1.
-#[derive(Clone, Debug)]
-pub(crate) enum Site<'a> {
-    /// `HOST:PORT`.
-    Tcp(&'a str),
-    /// TLS with `HOST:PORT`.
-    Tls {
-        /// `HOST:PORT`; the certificate has to be for the host.
-        authority: &'a str,
-        /// Our side. Its files are read each time: calls are few, and a new authority counts at once.
-        settings: ClientSettings,
-    },
-    /// A unix socket.
-    Unix(&'a Path),
-}
-
-impl Site<'_> {
-    /// Connects, sends `request`, which has all of its headers, and gives as much of the answer as is wanted.
-    ///
-    /// # Errors
-    /// [`ExchangeError`] when there is no answer, or it breaks off before that.
-    pub(crate) async fn ask(
-        &self,
-        request: Request<Full<Bytes>>,
-        limits: ExchangeLimits,
-    ) -> Result<OutboundAnswer, ExchangeError> {
-        let wanted = limits.wanted();
-        wanted.in_time(Box::pin(self.exchange(request, wanted))).await
-    }
-
-    async fn exchange(&self, request: Request<Full<Bytes>>, wanted: Wanted) -> Result<OutboundAnswer, ExchangeError> {
-        match self {
-            Self::Tcp(authority) => over_http1(connect(authority, wanted.deadline).await?, request, wanted).await,
-            Self::Tls { authority, settings } => {
-                let stream = connect(authority, wanted.deadline).await?;
-                over_http1(secured(authority, settings, stream).await?, request, wanted).await
-            }
-            Self::Unix(path) => {
-                let stream = UnixStream::connect(path).await.map_err(ExchangeError::Connect)?;
-                over_http1(stream, request, wanted).await
-            }
-        }
-    }
-}
-
-/// Tries one address of `HOST:PORT` after the other, each for its part of the time: the first of them may be one that
-/// swallows packets.
-async fn connect(authority: &str, deadline: Instant) -> Result<TcpStream, ExchangeError> {
-    let addresses: Vec<SocketAddr> = lookup_host(authority).await.map_err(ExchangeError::Resolve)?.collect();
-    let left = deadline.saturating_duration_since(Instant::now());
-    let share = left / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
-    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => failed = error,
-            Err(late) => failed = late.into(),
-        }
-    }
-    Err(ExchangeError::Connect(failed))
-}
-
-/// TLS with the host of `authority`.
-async fn secured(
-    authority: &str,
-    settings: &ClientSettings,
-    stream: TcpStream,
-) -> Result<TlsStream<TcpStream>, ExchangeError> {
-    let host = authority.rsplit_once(':').map_or(authority, |(host, _port)| host).trim_matches(['[', ']']);
-    let name = ServerName::try_from(host.to_owned())?;
-    let settings = settings.clone();
-    // Reading hundreds of certificates takes milliseconds, from a disk.
-    let loaded = spawn_blocking(move || settings.load(None)).await?.map_err(ExchangeError::Files)?;
-    TlsConnector::from(loaded.config).connect(name, stream).await.map_err(ExchangeError::Handshake)
-}
-
 /// What is wanted, on the clock.
 #[derive(Clone, Copy, Debug)]
-struct Wanted {
+pub(crate) struct Wanted {
     limits: ExchangeLimits,
-    deadline: Instant,
+    /// The end of the time for all of it.
+    pub(crate) deadline: Instant,
 }
 
 impl ExchangeLimits {
     /// From now on.
-    fn wanted(self) -> Wanted {
+    pub(crate) fn wanted(self) -> Wanted {
         let now = Instant::now();
         Wanted { limits: self, deadline: now.checked_add(self.time).unwrap_or_else(|| now + FOREVER) }
     }
@@ -310,13 +235,16 @@ impl ExchangeLimits {
 
 impl Wanted {
     /// The exchange comes in a box: it holds a handshake and is kilobytes, which all futures around it would be too.
-    async fn in_time<T>(self, exchange: impl Future<Output = Result<T, ExchangeError>>) -> Result<T, ExchangeError> {
+    pub(crate) async fn in_time<T>(
+        self,
+        exchange: impl Future<Output = Result<T, ExchangeError>>,
+    ) -> Result<T, ExchangeError> {
         let late = |_elapsed| Err(ExchangeError::Late(self.limits.time));
         timeout_at(self.deadline, exchange).await.unwrap_or_else(late)
     }
 
     /// Reads as much of an answer as is wanted.
-    async fn read(self, answer: Response<Incoming>) -> Result<OutboundAnswer, ExchangeError> {
+    pub(crate) async fn read(self, answer: Response<Incoming>) -> Result<OutboundAnswer, ExchangeError> {
         let (head, incoming) = answer.into_parts();
         let mut body = Vec::new();
         match self.limits.body {
@@ -339,13 +267,14 @@ impl Wanted {
     }
 }
 
-async fn over_http1(
+/// Asks over HTTP/1.1, on a connection of its own, and has the answer read.
+pub(crate) async fn over_http1(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     request: Request<Full<Bytes>>,
-    wanted: Wanted,
+    read: impl AsyncFnOnce(Response<Incoming>) -> Result<OutboundAnswer, ExchangeError>,
 ) -> Result<OutboundAnswer, ExchangeError> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    driven(async { wanted.read(sender.send_request(request).await?).await }, connection).await
+    driven(async { read(sender.send_request(request).await?).await }, connection).await
 }
 
 async fn over_http2(
@@ -379,94 +308,4 @@ async fn beginning(mut body: Incoming, bytes_max: usize, into: &mut Vec<u8>) -> 
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::UnixListener;
-
-    use super::super::fixture::{Server, ServerAct};
-
-    const LONG: Duration = Duration::from_secs(60);
-
-    fn request() -> Request<Full<Bytes>> {
-        Request::get("/").header(HOST, "localhost").body(Full::default()).unwrap()
-    }
-
-    async fn asked(act: ServerAct, time: Duration, body: BodyWanted) -> Result<OutboundAnswer, ExchangeError> {
-        let server = Server::new([act]).await;
-        Site::Tcp(&server.address.to_string()).ask(request(), ExchangeLimits { time, body }).await
-    }
-
-    #[tokio::test]
-    async fn as_much_of_a_body_is_read_as_is_wanted() {
-        let read = async |body| asked(ServerAct::answer("200 OK", "hello"), LONG, body).await;
-        for (wanted, text) in [
-            (BodyWanted::Nothing, ""),
-            (BodyWanted::Beginning(2), "he"),
-            (BodyWanted::Glimpse { bytes_max: 3, wait: LONG }, "hel"),
-            (BodyWanted::Whole(5), "hello"),
-        ] {
-            assert_eq!(read(wanted).await.unwrap().body, text.as_bytes(), "{wanted:?}");
-        }
-        assert!(matches!(read(BodyWanted::Whole(4)).await, Err(ExchangeError::TooLong(4))));
-        let endless = asked(ServerAct::Endless("200 OK"), LONG, BodyWanted::Whole(1000)).await;
-        assert!(matches!(endless, Err(ExchangeError::TooLong(1000))), "{endless:?}");
-    }
-
-    #[tokio::test]
-    async fn a_body_that_breaks_off_is_an_error_unless_the_head_decides() {
-        let half = || ServerAct::raw("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
-        for wanted in [BodyWanted::Beginning(10), BodyWanted::Whole(10)] {
-            let found = asked(half(), LONG, wanted).await;
-            assert!(matches!(found, Err(ExchangeError::Http(_))), "{found:?}");
-        }
-        let glimpse = BodyWanted::Glimpse { bytes_max: 10, wait: LONG };
-        assert_eq!(asked(half(), LONG, glimpse).await.unwrap().body, b"half");
-    }
-
-    #[tokio::test]
-    async fn an_exchange_ends_within_its_limit() {
-        let time = Duration::from_millis(200);
-        let half = ServerAct::raw_open("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
-        for act in [ServerAct::Hang, half] {
-            let error = asked(act, time, BodyWanted::Whole(10)).await.unwrap_err();
-            assert!(matches!(error, ExchangeError::Late(limit) if limit == time) && error.is_late(), "{error:?}");
-        }
-        let endless = Duration::MAX;
-        asked(ServerAct::answer("200 OK", ""), endless, BodyWanted::Whole(0)).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn errors_say_which_step_it_was_and_keep_the_cause() {
-        let limits = ExchangeLimits { time: LONG, body: BodyWanted::Nothing };
-        let closed = Server::nobody().to_string();
-        let error = Site::Tcp(&closed).ask(request(), limits).await.unwrap_err();
-        let ExchangeError::Connect(cause) = &error else { panic!("{error:?}") };
-        assert!(cause.kind() == io::ErrorKind::ConnectionRefused && !error.is_late(), "{error:?}");
-        let error = Site::Tcp("no-port").ask(request(), limits).await.unwrap_err();
-        assert!(matches!(error, ExchangeError::Resolve(_)), "{error:?}");
-        let error = Site::Unix(Path::new("/no/such/socket")).ask(request(), limits).await.unwrap_err();
-        assert!(matches!(error, ExchangeError::Connect(_)), "{error:?}");
-        let error = asked(ServerAct::raw("SSH-2.0-OpenSSH\r\n"), LONG, BodyWanted::Nothing).await.unwrap_err();
-        assert!(matches!(error, ExchangeError::Http(_)), "{error:?}");
-    }
-
-    #[tokio::test]
-    async fn a_unix_socket_is_asked_like_an_address() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("socket");
-        let listener = UnixListener::bind(&path).unwrap();
-        tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut bytes = [0; 1024];
-            assert!(stream.read(&mut bytes).await.unwrap() > 0);
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").await.unwrap();
-        });
-        let limits = ExchangeLimits { time: LONG, body: BodyWanted::Whole(2) };
-        assert_eq!(Site::Unix(&path).ask(request(), limits).await.unwrap().body, b"hi");
-    }
 }

@@ -3,7 +3,7 @@
 use http::Uri;
 use http::uri::Scheme;
 
-use super::client::Site;
+use super::site::Site;
 use crate::tls::{Alpn, ClientSettings, Trust};
 
 /// A URL, taken apart.

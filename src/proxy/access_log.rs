@@ -23,6 +23,7 @@ use crate::log::sink::Unwritten;
 use crate::log::{Losses, Sink};
 use crate::message::RequestHead;
 use crate::message::known_headers::HOST;
+use crate::shared::per_arm::ExperimentArm;
 use crate::supervise::{Part, panic_text};
 use crate::table::Name;
 
@@ -58,6 +59,8 @@ pub(crate) struct AccessLine {
     pub reason: Option<&'static str>,
     /// Where the request went.
     pub route: Option<(Name, Name)>,
+    /// The experiment that gave the version, and the arm.
+    pub experiment: Option<(Name, ExperimentArm)>,
     /// The version that failed before, and its endpoint, if the request was replayed.
     pub shielded: Option<(Name, Option<SocketAddr>)>,
     /// The endpoint that answered, or was tried last.
@@ -87,6 +90,7 @@ impl AccessLine {
             status: None,
             reason: None,
             route: None,
+            experiment: None,
             shielded: None,
             endpoint: None,
             revision: None,
@@ -119,6 +123,7 @@ impl AccessLine {
             status: None,
             reason: None,
             route: None,
+            experiment: None,
             shielded: None,
             endpoint: None,
             revision: None,
@@ -284,6 +289,10 @@ struct JsonLine<'a> {
     service: Option<&'a str>,
     version: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    experiment: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arm: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     shielded_from: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     shielded_from_endpoint: Option<SocketAddr>,
@@ -307,6 +316,8 @@ impl<'a> JsonLine<'a> {
             reason: line.reason,
             service: line.route.as_ref().map(|(service, _)| service.as_str()),
             version: line.route.as_ref().map(|(_, version)| version.as_str()),
+            experiment: line.experiment.as_ref().map(|(experiment, _)| experiment.as_str()),
+            arm: line.experiment.as_ref().map(|(_, arm)| arm.word()),
             shielded_from: line.shielded.as_ref().map(|(version, _)| version.as_str()),
             shielded_from_endpoint: line.shielded.as_ref().and_then(|(_, endpoint)| *endpoint),
             endpoint: line.endpoint,

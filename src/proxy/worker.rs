@@ -20,10 +20,12 @@ use super::access_log::LogSender;
 use super::connection::date::Date;
 use super::limits::concurrency::{ConcurrencyLimit, WaitQueue, WaitQueues};
 use super::limits::worker_holds::WorkerHolds;
+use super::report::seen_users::SeenUsers;
 use super::request::header_edits::EditSettings;
 use super::streams::long_lived::{LongLivedStreams, StreamGuard, StreamKind, StreamOrigin};
 use crate::http1::HeadLimits;
 use crate::jwt::{GoodToken, JwtVerifier, TokenCache};
+use crate::ledger::seen::SeenSender;
 use crate::stats::{Registry, ServiceStats, WorkerStats};
 use crate::table::{Service, Table, Version};
 use crate::tls::Clients;
@@ -63,6 +65,8 @@ pub(crate) struct WorkerSettings {
     pub jwt: Option<Arc<JwtVerifier>>,
     /// Where finished requests are logged, if they are.
     pub log: Option<LogSender>,
+    /// Where what is seen of users in experiments is counted.
+    pub seen: SeenSender,
     /// How long an idle connection keeps its buffers.
     pub park_after: Duration,
     /// Zero of the process's clock of milliseconds.
@@ -89,6 +93,8 @@ pub(crate) struct Worker {
     pub stats: Arc<WorkerStats>,
     /// Its idle upstream connections.
     pub pools: Pools,
+    /// What it has seen of users in experiments.
+    pub seen: SeenUsers,
     /// What outlives the table that it was routed by.
     pub long_lived: Rc<LongLivedStreams>,
     /// The services whose requests wait.
@@ -129,6 +135,7 @@ impl Worker {
             index,
             stats: registry.worker(index),
             pools: Pools::new(settings.pools),
+            seen: SeenUsers::new(settings.seen.clone()),
             settings,
             long_lived: Rc::default(),
             holds: WorkerHolds::default(),

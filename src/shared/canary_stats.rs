@@ -16,19 +16,22 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use super::additive::Counters;
 pub(crate) use super::arm_counters::ArmTotals;
 use super::arm_counters::{ArmCounters, EpochCounters, THRESHOLDS};
+use super::arm_latencies::ArmLatencies;
 use super::canary_clients::{ClientNumber, ClientWatch};
 pub(crate) use super::canary_outcome::{Arm, CanaryBegun, CanaryOutcome, ResponseSeen};
-pub(crate) use super::canary_terms::CanaryTerms;
+pub(crate) use super::canary_terms::{CanaryTerms, FlagTerms};
 use super::endpoint_tallies::EndpointTallies;
 use super::flights::{Flight, Flights, Requester, Told};
 use super::latency_thresholds::LatencyThresholds;
 use super::response_counters::{Asker, ResponseStats};
 use super::route_stats::{RouteCounters, RouteOutcome, RouteStats};
+use super::trial::{RolloutTrials, Trial};
 use super::user_sets::{ClientSets, UserSets};
 
 /// One rollout of one service.
@@ -37,6 +40,8 @@ pub struct CanaryStats {
     pub(super) rules: Arc<CanaryRules>,
     workers: usize,
     pub(super) epochs: Mutex<Vec<Arc<SplitEpoch>>>,
+    /// What users are counted for, if the rollout has guardrails.
+    trials: Option<RolloutTrials>,
 }
 
 /// What all epochs of a rollout have in common.
@@ -52,12 +57,18 @@ pub(super) struct CanaryRules {
     responses: ResponseStats,
     pub(super) endpoints: EndpointTallies,
     pub(super) routes: Option<RouteStats>,
+    /// Of variants of a flag, which have no counters of their own as versions have.
+    latencies: Option<ArmLatencies>,
+    /// Whether the rollout has ended: tables that were made before still have it.
+    over: AtomicBool,
 }
 
 /// The counters of one share.
 #[derive(Debug)]
 pub struct SplitEpoch {
     pub(super) rules: Arc<CanaryRules>,
+    /// What its users are counted for, if they are.
+    pub(crate) trial: Option<Arc<Trial>>,
     /// Slots of the candidate and of the baseline.
     pub(super) shares: [u32; 2],
     cells: Box<[OnceLock<Box<EpochCounters>>]>,
@@ -92,15 +103,33 @@ impl CanaryStats {
             responses: ResponseStats::new(workers, terms.per_key),
             endpoints: EndpointTallies::new(workers),
             routes: terms.routes.then(|| RouteStats::new(workers, terms.per_key)),
+            latencies: terms.flag.as_ref().map(|_| ArmLatencies::new(workers)),
+            over: AtomicBool::new(false),
             terms,
         };
-        Self { rules: Arc::new(rules), workers, epochs: Mutex::default() }
+        Self { rules: Arc::new(rules), workers, epochs: Mutex::default(), trials: None }
+    }
+
+    /// Has users counted too, a trial for each share.
+    pub(crate) fn count_users(&mut self, trials: Option<RolloutTrials>) {
+        self.trials = trials;
+    }
+
+    /// Says that the rollout has ended, or goes on.
+    pub(crate) fn end(&self, over: bool) {
+        self.rules.over.store(over, Relaxed);
     }
 
     /// What it counts.
     #[must_use]
     pub fn terms(&self) -> &CanaryTerms {
         &self.rules.terms
+    }
+
+    /// The latencies of both sides, where they are counted here.
+    #[must_use]
+    pub(crate) fn latencies(&self) -> Option<&ArmLatencies> {
+        self.rules.latencies.as_ref()
     }
 
     /// The counters for a share, in slots of the candidate and of the baseline: the same ones for the same share.
@@ -114,7 +143,8 @@ impl CanaryStats {
         let flights = (0..self.workers).map(|_| OnceLock::new()).collect();
         let (rules, swept) = (Arc::clone(&self.rules), EpochCounters::default());
         let routes = self.rules.routes.iter().flat_map(|_| (0..=self.workers).map(|_| OnceLock::new())).collect();
-        let epoch = Arc::new(SplitEpoch { rules, shares, cells, flights, swept, routes });
+        let trial = self.trials.as_ref().and_then(|trials| trials.at(shares)).map(Arc::new);
+        let epoch = Arc::new(SplitEpoch { rules, trial, shares, cells, flights, swept, routes });
         epochs.push(Arc::clone(&epoch));
         epoch
     }
@@ -178,6 +208,11 @@ impl CanaryStats {
 }
 
 impl SplitEpoch {
+    /// Whether the rollout has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.rules.over.load(Relaxed)
+    }
+
     /// Whether both versions get requests.
     pub(crate) fn compares(&self) -> bool {
         self.shares.iter().all(|slots| *slots > 0)
@@ -261,6 +296,9 @@ impl SplitEpoch {
         }
         if !timed {
             return;
+        }
+        if let Some(latencies) = rules.latencies.as_ref().filter(|_| whole) {
+            latencies.record(worker, arm, micros);
         }
         let found = rules.thresholds.exceeded(arm as usize, micros);
         if rules.thresholds.compares() && told.exceeded == 0 && whole {
@@ -380,6 +418,8 @@ mod tests {
                 responses: true,
                 except: ["/beta".into()].into(),
                 routes: false,
+                flag: None,
+                flags: [].into(),
             },
             2,
         )

@@ -5,9 +5,9 @@ use std::sync::Arc;
 /// What is counted of a rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanaryTerms {
-    /// The version under rollout.
+    /// The version under rollout, or the variant of the flag.
     pub candidate: Box<str>,
-    /// The version that it would replace.
+    /// The one that it would replace.
     pub baseline: Box<str>,
     /// Whether users stay on their version, so that one is counted once.
     pub per_key: bool,
@@ -23,4 +23,17 @@ pub struct CanaryTerms {
     pub except: Arc<[Box<str>]>,
     /// Whether routes are judged by themselves too.
     pub routes: bool,
+    /// The flag whose variants are compared; none: versions are.
+    pub flag: Option<FlagTerms>,
+    /// All flags that the rollout moves, also where versions are compared.
+    pub flags: Arc<[Box<str>]>,
+}
+
+/// The rule of a flag that a rollout moves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlagTerms {
+    /// The flag.
+    pub flag: Box<str>,
+    /// Its rule.
+    pub rule: Box<str>,
 }

@@ -225,6 +225,84 @@ words! {
 }
 
 words! {
+    /// What became of a call for flags (OFREP).
+    FlagCallOutcome {
+        /// Flags were evaluated, and told.
+        Evaluated = "evaluated",
+        /// They were evaluated, and the client has the result already.
+        NotModified = "not_modified",
+        /// A stream of change events began.
+        Subscribed = "subscribed",
+        /// A browser asked what a page may do.
+        Preflight = "preflight",
+        /// The body or the context is not good.
+        BadRequest = "bad_request",
+        /// There is no such flag.
+        FlagNotFound = "flag_not_found",
+        /// There is no such call.
+        NoSuchCall = "no_such_call",
+        /// The call has another method.
+        WrongMethod = "wrong_method",
+        /// Neither a good token nor a good key.
+        NoToken = "no_token",
+        /// A page of another origin, which may not ask.
+        ForeignOrigin = "foreign_origin",
+        /// There are as many streams of change events as may be.
+        TooManyStreams = "too_many_streams",
+    }
+}
+
+words! {
+    /// What became of a call with events of users.
+    EventCallOutcome {
+        /// All of its events are recorded.
+        Recorded = "recorded",
+        /// A browser asked what a page may do.
+        Preflight = "preflight",
+        /// The body is not JSON.
+        BadJson = "bad_json",
+        /// The body is larger than a batch may be.
+        TooLarge = "body_too_large",
+        /// The body is not said to be JSON.
+        WrongContentType = "wrong_content_type",
+        /// An event is not good.
+        Invalid = "invalid",
+        /// There is no good token.
+        NoToken = "no_token",
+        /// A page of another origin, which may not send any.
+        ForeignOrigin = "foreign_origin",
+        /// The call has another method.
+        WrongMethod = "method_not_allowed",
+        /// The token has sent more than it may.
+        RateLimited = "rate_limited",
+        /// There was no room, or no time.
+        Busy = "events_busy",
+        /// They could not be written.
+        Unsaved = "events_unsaved",
+    }
+}
+
+words! {
+    /// What became of an event.
+    EventOutcome {
+        /// It counts for a metric at least.
+        Counted = "counted",
+        /// It was counted before.
+        SentAgain = "sent_again",
+        /// No metric of an experiment that runs is about it.
+        NoMetric = "for_no_metric",
+        /// The user was not seen in any arm.
+        NotExposed = "of_users_who_were_not_exposed",
+        /// The user was seen in both.
+        InBothArms = "of_users_in_both_arms",
+        /// It was before the user's first exposure.
+        Before = "before_the_exposure",
+        /// It was after the windows of its metrics.
+        After = "after_the_window",
+    }
+}
+
+words! {
     /// Why the admin API did not serve a call or a connection.
     AdminRefused {
         /// A host that is not ours, which may be a name that was bound anew by a page.

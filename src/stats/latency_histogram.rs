@@ -63,6 +63,17 @@ impl LatencyTotals {
         self.buckets.iter().sum()
     }
 
+    /// Latencies in microseconds, each with how often it was counted.
+    #[must_use]
+    pub(crate) fn of(counted: impl IntoIterator<Item = (u64, u64)>) -> Self {
+        let mut totals = Self::default();
+        for (micros, count) in counted {
+            totals.buckets[bucket_of(micros)] += count;
+            totals.sum_us = totals.sum_us.saturating_add(micros.saturating_mul(count));
+        }
+        totals
+    }
+
     /// What was counted since `earlier`, an older state of the same totals.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {

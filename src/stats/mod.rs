@@ -8,6 +8,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod endpoint_counters;
+pub(crate) mod events;
 pub(crate) mod labels;
 pub(crate) mod latency_histogram;
 pub(crate) mod registry;
@@ -17,8 +18,10 @@ pub(crate) mod worker_counters;
 
 pub(crate) use admin::AdminStats;
 pub(crate) use endpoint_counters::EndpointStats;
+pub(crate) use events::EventStats;
 pub(crate) use labels::{
-    AdminRefused, CodeClass, FirstAttempt, JwtOutcome, RejectReason, Retry, TlsHandshake, UpstreamFailure,
+    AdminRefused, CodeClass, EventCallOutcome, EventOutcome, FirstAttempt, FlagCallOutcome, JwtOutcome, RejectReason,
+    Retry, TlsHandshake, UpstreamFailure,
 };
 pub(crate) use registry::Registry;
 pub(crate) use service_counters::ServiceStats;

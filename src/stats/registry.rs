@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::admin::AdminStats;
 use super::endpoint_counters::EndpointStats;
+use super::events::EventStats;
 use super::service_counters::ServiceStats;
 use super::version_counters::VersionStats;
 use super::worker_counters::{WorkerStats, WorkerTotals};
@@ -22,6 +23,7 @@ pub struct Registry {
     unhealthy_counters: Arc<UnhealthyCounters>,
     store_mended: AtomicU64,
     admin: AdminStats,
+    events: Arc<EventStats>,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +50,7 @@ impl Registry {
             unhealthy_counters: Arc::default(),
             store_mended: AtomicU64::new(0),
             admin: AdminStats::default(),
+            events: Arc::default(),
         }
     }
 
@@ -78,6 +81,12 @@ impl Registry {
     #[must_use]
     pub fn admin(&self) -> &AdminStats {
         &self.admin
+    }
+
+    /// The counters of events of users.
+    #[must_use]
+    pub fn events(&self) -> Arc<EventStats> {
+        Arc::clone(&self.events)
     }
 
     /// The counts of endpoints that are out of rotation.
@@ -119,10 +128,14 @@ impl Registry {
     /// Judges a service's versions from the next table on, or none any more.
     pub fn set_canary(&self, service: &str, canary: Option<Arc<CanaryStats>>) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        match canary {
-            Some(canary) => known.canaries.insert(service.into(), canary),
-            None => known.canaries.remove(service),
-        };
+        // Tables that were made before have the one of before until their service changes, and must not go by it.
+        if let Some(before) = known.canaries.remove(service) {
+            before.end(true);
+        }
+        if let Some(canary) = canary {
+            canary.end(false);
+            known.canaries.insert(service.into(), canary);
+        }
     }
 
     /// The counters of a version.

@@ -1,6 +1,6 @@
 //! The counters of a worker that belong to no version.
 
-use super::labels::{JwtOutcome, RejectReason, TlsHandshake};
+use super::labels::{FlagCallOutcome, JwtOutcome, RejectReason, TlsHandshake};
 use crate::shared::count::Count;
 
 /// One worker's own counters.
@@ -15,6 +15,8 @@ pub struct WorkerStats {
     log_dropped: Count,
     handshakes: [Count; TlsHandshake::ALL.len()],
     tokens: [Count; JwtOutcome::ALL.len()],
+    flag_calls: [Count; FlagCallOutcome::ALL.len()],
+    flag_streams: Count,
 }
 
 /// By hand, because the library's own for arrays ends at 32 elements.
@@ -29,6 +31,8 @@ impl Default for WorkerStats {
             log_dropped: Count::default(),
             handshakes: std::array::from_fn(|_| Count::default()),
             tokens: std::array::from_fn(|_| Count::default()),
+            flag_calls: std::array::from_fn(|_| Count::default()),
+            flag_streams: Count::default(),
         }
     }
 }
@@ -86,6 +90,17 @@ impl WorkerStats {
         self.tokens[outcome as usize].add(1);
     }
 
+    /// Counts a call for flags.
+    pub fn called_for_flags(&self, outcome: FlagCallOutcome) {
+        self.flag_calls[outcome as usize].add(1);
+    }
+
+    /// The clients that wait for changes of flags.
+    #[must_use]
+    pub fn flag_streams(&self) -> &Count {
+        &self.flag_streams
+    }
+
     /// Counts a line of the access log that found no room.
     pub fn log_dropped(&self) {
         self.log_dropped.add(1);
@@ -107,6 +122,10 @@ impl WorkerStats {
         for (total, count) in totals.tokens.iter_mut().zip(&self.tokens) {
             *total += count.value();
         }
+        for (total, count) in totals.flag_calls.iter_mut().zip(&self.flag_calls) {
+            *total += count.value();
+        }
+        totals.flag_streams += self.flag_streams.value();
     }
 }
 
@@ -129,6 +148,10 @@ pub struct WorkerTotals {
     pub handshakes: [u64; TlsHandshake::ALL.len()],
     /// Tokens of users, in the order of [`JwtOutcome::ALL`].
     pub tokens: [u64; JwtOutcome::ALL.len()],
+    /// Calls for flags, in the order of [`FlagCallOutcome::ALL`].
+    pub flag_calls: [u64; FlagCallOutcome::ALL.len()],
+    /// Clients that wait for changes of flags.
+    pub flag_streams: u64,
 }
 
 impl Default for WorkerTotals {
@@ -142,6 +165,8 @@ impl Default for WorkerTotals {
             log_dropped: 0,
             handshakes: [0; TlsHandshake::ALL.len()],
             tokens: [0; JwtOutcome::ALL.len()],
+            flag_calls: [0; FlagCallOutcome::ALL.len()],
+            flag_streams: 0,
         }
     }
 }

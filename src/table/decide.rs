@@ -8,14 +8,16 @@
 use std::ops::Deref;
 
 use super::availability::{Availability, Takeover};
+use super::experiment_table::GivenArm;
 use super::fast::route_entry::RouteEntry;
 use super::fast::rule_prefilter::RulePrefilter;
-use super::hash::{Murmur3, scale};
+use super::hash::scale;
 use super::key::OwnKey;
 use super::request::RequestView;
 use super::service::{Service, Version};
 use super::spec::{KeySource, OnUnhealthy};
 use super::table::Table;
+use crate::shared::murmur3::Murmur3;
 
 /// Where a request goes.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +32,7 @@ pub struct Decision<'t> {
     pub assigned: u16,
     /// Why.
     pub cause: Cause,
-    /// The slot, unless a rule decided.
+    /// The slot of the split, unless a rule decided.
     pub slot: Option<u32>,
     /// The key to set as our own cookie, if the request had none.
     pub new_key: Option<OwnKey>,
@@ -57,6 +59,8 @@ pub enum Cause {
     Rule(u16),
     /// The user's key, from the sticky source with this index.
     Key(u16),
+    /// The experiment with this index took the user in.
+    Experiment(u16),
     /// Chance: there was no key.
     Chance,
 }
@@ -76,7 +80,7 @@ pub enum RouteError<'t> {
         assigned: u16,
         /// Why that one.
         cause: Cause,
-        /// The slot, unless a rule decided.
+        /// The slot of the split, unless a rule decided.
         slot: Option<u32>,
     },
 }
@@ -133,7 +137,8 @@ pub(crate) fn decide_at<'t, A: Into<Availability>>(
     let service_index = service.ok_or(RouteError::NoService)?;
     let entry = table.entry(service_index);
     let service = &*entry.service;
-    let Assigned { cause, version: assigned, slot, new_key } = assign(table, entry, request, chance);
+    let Assigned { cause, version: assigned, slot, new_key } =
+        assign(AssignQuery { table, entry, service_index, request }, chance);
     let available = |index: u16| available(&Candidate { table, entry, index }).into();
     let own = available(assigned);
     let version = if matches!(own, Availability::Ready | Availability::LastResort(Takeover::Bounded)) {
@@ -158,8 +163,18 @@ struct Assigned {
     new_key: Option<OwnKey>,
 }
 
-/// The version by rule, key or chance, whatever state its endpoints are in.
-fn assign(table: &Table, entry: &RouteEntry, request: &RequestView<'_>, chance: u128) -> Assigned {
+/// What a version is assigned by.
+#[derive(Clone, Copy)]
+struct AssignQuery<'q, 't> {
+    table: &'t Table,
+    entry: &'t RouteEntry,
+    service_index: u32,
+    request: &'q RequestView<'q>,
+}
+
+/// The version by rule, experiment, key or chance, whatever state its endpoints are in.
+fn assign(query: AssignQuery<'_, '_>, chance: u128) -> Assigned {
+    let AssignQuery { table, entry, request, .. } = query;
     for index in RulePrefilter::admitted(entry.prefilters(), &table.interned().headers, request) {
         let rule = &entry.service.rules[usize::from(index)];
         if rule.when.holds(request) {
@@ -167,22 +182,38 @@ fn assign(table: &Table, entry: &RouteEntry, request: &RequestView<'_>, chance: 
         }
     }
     for (index, source) in (0..).zip(entry.sources(table.interned())) {
+        let cause = Cause::Key(index);
         if let Some(slot) = source.with_key(request, |key| entry.slot(key)) {
-            return Assigned { cause: Cause::Key(index), version: entry.owner(slot), slot: Some(slot), new_key: None };
+            return by_key(entry, cause, slot, || source.with_key(request, |key| by_experiment(query, key)).flatten());
         }
         if *source == KeySource::OwnCookie {
             let key = OwnKey::from_random(chance);
             let slot = entry.slot(key.as_bytes());
-            return Assigned {
-                cause: Cause::Key(index),
-                version: entry.owner(slot),
-                slot: Some(slot),
-                new_key: Some(key),
-            };
+            let assigned = by_key(entry, cause, slot, || by_experiment(query, key.as_bytes()));
+            return Assigned { new_key: Some(key), ..assigned };
         }
     }
     let slot = scale(low_bits(chance));
     Assigned { cause: Cause::Chance, version: entry.owner(slot), slot: Some(slot), new_key: None }
+}
+
+/// The version of a key on this slot: by an experiment that takes the user in, else by the split. The key is looked for
+/// once more where experiments may be, so that others do not pay for them.
+fn by_key(entry: &RouteEntry, cause: Cause, slot: u32, experiment: impl FnOnce() -> Option<GivenArm>) -> Assigned {
+    let (cause, version) = match entry.sole_owner(slot) {
+        Some(version) => (cause, version),
+        None => match experiment() {
+            Some(given) => (Cause::Experiment(given.experiment), given.choice),
+            None => (cause, entry.service.owner(slot)),
+        },
+    };
+    Assigned { cause, version, slot: Some(slot), new_key: None }
+}
+
+/// What an experiment gives the user with this key.
+#[cold]
+fn by_experiment(query: AssignQuery<'_, '_>, key: &[u8]) -> Option<GivenArm> {
+    query.table.experiments().version(query.service_index, query.request, key)
 }
 
 /// Another version for a request whose own is out: in proportion to the weights of those that are ready, and the same

@@ -1,12 +1,26 @@
 //! The match of a request with a rule's condition. Nothing is allocated: values are compared where they stand.
 
 use super::request::RequestView;
-use super::spec::{Attribute, Condition, Pattern};
+use super::spec::Condition;
+use super::user_facts::UserFacts;
 
 impl Condition {
     /// Whether every part of the condition holds. A condition without parts holds for every request.
     #[must_use]
-    pub fn holds(&self, request: &RequestView<'_>) -> bool {
+    pub fn holds(&self, facts: &impl UserFacts) -> bool {
+        let by_request = match facts.request() {
+            Some(request) => self.fits(request),
+            None => self.asks_nothing_of_a_request(),
+        };
+        by_request
+            && (self.segments.is_empty() || self.segments.iter().any(|segment| segment.when.holds(facts)))
+            && self.attributes.iter().all(|(attribute, pattern)| {
+                facts.with_attribute(attribute, |value| pattern.fits(value)).unwrap_or(false)
+            })
+    }
+
+    /// Whether every part holds that asks for a part of the request.
+    fn fits(&self, request: &RequestView<'_>) -> bool {
         let one_of = |empty: bool, fits: bool| empty || fits;
         one_of(self.methods.is_empty(), self.methods.contains(request.method))
             && self.path.as_ref().is_none_or(|pattern| pattern.fits(request.path))
@@ -20,34 +34,22 @@ impl Condition {
                 .iter()
                 .all(|(name, pattern)| request.query_value(name).is_some_and(|value| pattern.fits(value)))
             && one_of(self.clients.is_empty(), self.clients.iter().any(|block| block.contains(&request.client)))
-            && one_of(self.segments.is_empty(), self.segments.iter().any(|segment| segment.when.holds(request)))
-            && self.attributes.iter().all(|(attribute, pattern)| attribute.fits(request, pattern))
     }
 
-    /// Whether the condition has no part at all.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
+    /// Whether no part asks for a part of the request.
+    fn asks_nothing_of_a_request(&self) -> bool {
         self.headers.is_empty()
             && self.cookies.is_empty()
             && self.query.is_empty()
             && self.methods.is_empty()
             && self.path.is_none()
             && self.clients.is_empty()
-            && self.segments.is_empty()
-            && self.attributes.is_empty()
-    }
-}
-
-impl Attribute {
-    /// Hands the value that the request has to `then`; `None` if it has none, or an empty one.
-    pub(crate) fn with_value<R>(&self, request: &RequestView<'_>, then: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        let mut then = Some(then);
-        self.sources.iter().find_map(|source| source.with_key(request, |value| then.take().map(|then| then(value)))?)
     }
 
-    /// Whether the request has a value, and it looks like that.
-    fn fits(&self, request: &RequestView<'_>, pattern: &Pattern) -> bool {
-        self.with_value(request, |value| pattern.fits(value)).unwrap_or(false)
+    /// Whether the condition has no part at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.asks_nothing_of_a_request() && self.segments.is_empty() && self.attributes.is_empty()
     }
 }
 
@@ -61,7 +63,7 @@ mod tests {
     use crate::message::Headers;
     use crate::shared::name::Name;
     use crate::table::BearerClaims;
-    use crate::table::spec::{KeySource, Segment};
+    use crate::table::spec::{Attribute, KeySource, Pattern, Segment};
 
     fn holds(condition: &Condition) -> bool {
         let lines = [("x-canary", "no"), ("x-canary", "always"), ("cookie", "a=1; group=beta-7"), ("cookie", "flag")];

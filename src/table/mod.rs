@@ -4,8 +4,9 @@
 //! what changes while requests flow, [`host_addresses`] is what the names of endpoints stand for, [`router`] finds the
 //! service, [`matcher`] the rule, and [`key`] the user. A [`service`] is all of that for one service, and a
 //! [`Table`] is one immutable generation of all services. [`decide()`] puts them together; [`vary`] is what of that a
-//! cache has to know; [`availability`], [`effective`] and [`ejection`] say what becomes of requests whose endpoints
-//! cannot respond. [`fast`] only saves cache misses.
+//! cache has to know; [`experiment_table`] is what comes between rules and split while an experiment runs;
+//! [`availability`], [`effective`] and [`ejection`] say what becomes of requests whose endpoints cannot respond.
+//! [`fast`] only saves cache misses.
 //!
 //! A lock around one changing table would be simpler to write and would let a request see half of a change. So a table
 //! never changes: a request keeps the one that it began with.
@@ -16,12 +17,18 @@ pub(crate) mod address;
 pub(crate) mod availability;
 mod canary_pair;
 mod compile_error;
+pub(crate) mod compiled_flag;
 pub(crate) mod decide;
 pub(crate) mod effective;
 pub(crate) mod ejection;
+pub(crate) mod experiment_run;
+pub(crate) mod experiment_table;
 pub(crate) mod fast;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub(crate) mod flag_inputs;
+pub(crate) mod flag_state;
+pub(crate) mod flag_table;
 pub(crate) mod hash;
 pub(crate) mod host_addresses;
 mod jwt_claim;
@@ -32,11 +39,13 @@ pub(crate) mod request;
 pub(crate) mod router;
 mod rules;
 pub(crate) mod service;
+pub(crate) mod slot_ranges;
 pub(crate) mod slots;
 pub(crate) mod spec;
 #[expect(clippy::module_inception, reason = "the table is what the folder is about")]
 pub(crate) mod table;
 pub(crate) mod traffic;
+pub(crate) mod user_facts;
 pub(crate) mod vary;
 pub(crate) mod weights;
 

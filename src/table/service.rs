@@ -136,6 +136,12 @@ impl Service {
         Weights::from_counted(self.versions.iter().map(|v| (v.name.clone(), v.weight)).collect())
     }
 
+    /// What a rollout compares of its versions, while there is one.
+    #[must_use]
+    pub(crate) fn compared(&self) -> Option<&CanaryPair> {
+        self.canary.as_ref().filter(|canary| !canary.is_over())
+    }
+
     /// The version that failed attempts on others are replayed on, if the service is shielded: the one that is named;
     /// else, while one is rolled out, the one that it would replace, however small its share has become.
     #[must_use]
@@ -143,7 +149,7 @@ impl Service {
         let shield = self.spec.policy.shield.as_ref()?;
         let versions = || (0..).zip(&*self.versions);
         let named = shield.stable.as_ref().and_then(|name| versions().find(|(_, version)| version.name == *name));
-        let replaced = || self.canary.as_ref().map(|canary| canary.versions(Arm::Baseline)[0]);
+        let replaced = || self.compared().map(|canary| canary.versions(Arm::Baseline)[0]);
         // Of equal weights the first one: natural order puts v1 before v2.
         let largest = || versions().min_by_key(|(_, version)| std::cmp::Reverse(version.weight.slots()));
         named.map(|(index, _)| index).or_else(replaced).or_else(|| largest().map(|(index, _)| index))

@@ -8,8 +8,10 @@
 //! slots change owner. The runs are stored with the revision, so that replicas, restarts and rollbacks agree byte for
 //! byte.
 //!
-//! With two versions the later one (in [`natural_cmp`] order) owns the low end and the rule stays `slot < weight`.
+//! With two versions the later one (in [`natural_cmp`] order) owns the low end and the rule stays `slot < weight`. The
+//! variants of a flag have names without an order, so there a [`SlotOrder`] says which one is the first.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use super::weights::{SLOTS, Weight, Weights};
@@ -28,6 +30,25 @@ pub struct Run {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Slots(Vec<Run>);
 
+/// The order of owners, the later of which are nearer to the low end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SlotOrder<'a> {
+    /// The natural order of names: that of versions.
+    Natural,
+    /// This one comes first, and owns the high end whatever its name is; then the others in natural order.
+    First(&'a str),
+}
+
+impl SlotOrder<'_> {
+    fn compare(self, one: &str, other: &str) -> Ordering {
+        let natural = natural_cmp(one, other);
+        match self {
+            Self::First(first) => (one != first).cmp(&(other != first)).then(natural),
+            Self::Natural => natural,
+        }
+    }
+}
+
 /// A stored text that is not a list of runs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("found {found:?} in a list of slot runs, want `version*slots` items that sum to {SLOTS}")]
@@ -40,8 +61,14 @@ impl Slots {
     /// Lays `weights` over an empty key space: the last version owns the low end, the first one the high end.
     #[must_use]
     pub fn fresh(weights: &Weights) -> Self {
+        Self::fresh_in(SlotOrder::Natural, weights)
+    }
+
+    /// The same in another order.
+    #[must_use]
+    pub fn fresh_in(order: SlotOrder<'_>, weights: &Weights) -> Self {
         let mut runs = Vec::new();
-        for (version, weight) in weights.iter().rev() {
+        for (version, weight) in last_first(order, weights) {
             push(&mut runs, weight.slots(), version);
         }
         Self(runs)
@@ -52,8 +79,14 @@ impl Slots {
     /// Versions that `weights` does not name give up all they have.
     #[must_use]
     pub fn relaid(&self, weights: &Weights) -> Self {
-        let mut growing = self.growing(weights);
-        let freed = self.freed(weights, &growing);
+        self.relaid_in(SlotOrder::Natural, weights)
+    }
+
+    /// The same in another order.
+    #[must_use]
+    pub fn relaid_in(&self, order: SlotOrder<'_>, weights: &Weights) -> Self {
+        let mut growing = self.growing(order, weights);
+        let freed = self.freed(order, weights, &growing);
         let mut parts = Vec::new();
         let mut start = 0;
         let mut freed = freed.into_iter().peekable();
@@ -73,10 +106,10 @@ impl Slots {
         Self(runs)
     }
 
-    /// The versions that `weights` gives more than they have, and how much more; last in natural order first,
-    /// because freed slots are dealt from the low end and the later version belongs there.
-    fn growing(&self, weights: &Weights) -> Vec<(Name, u32)> {
-        let more = weights.iter().rev().filter_map(|(version, weight)| {
+    /// The versions that `weights` gives more than they have, and how much more; the last one first, because freed
+    /// slots are dealt from the low end and the later version belongs there.
+    fn growing(&self, order: SlotOrder<'_>, weights: &Weights) -> Vec<(Name, u32)> {
+        let more = last_first(order, weights).into_iter().filter_map(|(version, weight)| {
             let more = weight.slots().saturating_sub(self.count(version));
             (more > 0).then(|| (version.clone(), more))
         });
@@ -85,19 +118,19 @@ impl Slots {
 
     /// The ranges that shrinking versions give up, ascending. A version gives to later versions from its low end and
     /// to earlier ones from its high end, so that two versions always meet at one border.
-    fn freed(&self, weights: &Weights, growing: &[(Name, u32)]) -> Vec<(u32, u32)> {
+    fn freed(&self, order: SlotOrder<'_>, weights: &Weights, growing: &[(Name, u32)]) -> Vec<(u32, u32)> {
         let mut demand: Vec<(&Name, u32)> = growing.iter().map(|(name, more)| (name, *more)).collect();
         let mut ranges = Vec::new();
-        for version in self.owners() {
+        for version in self.owners(order) {
             let give = self.count(version).saturating_sub(weights.of(version).slots());
             let mut low = 0;
-            for (_, more) in demand.iter_mut().filter(|(name, _)| natural_cmp(name, version).is_gt()) {
+            for (_, more) in demand.iter_mut().filter(|(name, _)| order.compare(name, version).is_gt()) {
                 let part = (*more).min(give - low);
                 *more -= part;
                 low += part;
             }
             let mut high = give - low;
-            for (_, more) in demand.iter_mut().filter(|(name, _)| natural_cmp(name, version).is_lt()).rev() {
+            for (_, more) in demand.iter_mut().filter(|(name, _)| order.compare(name, version).is_lt()).rev() {
                 let part = (*more).min(high);
                 *more -= part;
                 high -= part;
@@ -119,10 +152,10 @@ impl Slots {
         ranges
     }
 
-    /// The owners, each once, in natural order.
-    fn owners(&self) -> Vec<&Name> {
+    /// The owners, each once, in their order.
+    fn owners(&self, order: SlotOrder<'_>) -> Vec<&Name> {
         let mut owners: Vec<_> = self.0.iter().map(|run| &run.version).collect();
-        owners.sort_by(|a, b| natural_cmp(a, b));
+        owners.sort_by(|one, other| order.compare(one, other));
         owners.dedup();
         owners
     }
@@ -148,7 +181,7 @@ impl Slots {
     /// The weights that these runs give to the owners (versions without a slot are not named).
     #[must_use]
     pub fn weights(&self) -> Weights {
-        let pairs = self.owners().into_iter().map(|version| {
+        let pairs = self.owners(SlotOrder::Natural).into_iter().map(|version| {
             let weight = Weight::from_slots(self.count(version)).unwrap_or(Weight::FULL);
             (version.clone(), weight)
         });
@@ -215,6 +248,13 @@ impl fmt::Display for Slots {
         }
         Ok(())
     }
+}
+
+/// The weights, the last owner first.
+fn last_first<'w>(order: SlotOrder<'_>, weights: &'w Weights) -> Vec<(&'w Name, Weight)> {
+    let mut list: Vec<_> = weights.iter().collect();
+    list.sort_by(|(one, _), (other, _)| order.compare(other, one));
+    list
 }
 
 /// Appends `count` slots of `version`, joining them to the last run if it has the same owner.

@@ -3,6 +3,9 @@
 //! [`Traffic`](super::Traffic).
 
 pub(crate) mod attribute;
+pub(crate) mod condition_text;
+pub(crate) mod experiment;
+pub(crate) mod flag;
 pub(crate) mod health_check;
 pub(crate) mod limits;
 pub(crate) mod outlier;
@@ -265,7 +268,7 @@ pub struct RuleSpec {
 }
 
 /// A match on the request: it holds if every part that is not empty holds.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Condition {
     /// Headers: any value of the header fits the pattern.
     pub headers: Vec<(HeaderName, Pattern)>,
@@ -297,7 +300,7 @@ impl Condition {
 }
 
 /// A named match that rules share.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Segment {
     /// Its name.
     pub name: Name,

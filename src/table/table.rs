@@ -12,14 +12,21 @@ use std::sync::Arc;
 use crate::shared::unhealthy_counters::UnhealthyCounters;
 use crate::stats::Registry;
 
+use super::canary_pair::CanaryPair;
 use super::compile_error::CompileError;
+use super::experiment_run::ExperimentRun;
+use super::experiment_table::ExperimentTable;
 use super::fast::intern::{Interned, Interner};
 use super::fast::route_entry::{EntryDefinition, RouteEntry};
+use super::flag_state::FlagState;
+use super::flag_table::FlagTable;
 use super::host_addresses::Addresses;
 use super::router::{Router, RouterBuilder};
 use super::rules::Rules;
 use super::service::Service;
 use super::spec::ServiceSpec;
+use super::spec::experiment::AssignmentSpec;
+use super::spec::flag::FlagSpecs;
 use super::traffic::Traffic;
 use crate::shared::name::Name;
 
@@ -36,6 +43,10 @@ pub struct Table {
     /// What the names of endpoints stand for.
     addresses: Arc<Addresses>,
     unhealthy_counters: Arc<UnhealthyCounters>,
+    /// What users get that does not depend on a version alone.
+    flags: Arc<FlagTable>,
+    /// What is compared among users, beside releases.
+    experiments: Arc<ExperimentTable>,
 }
 
 /// Services of a block. With ten thousand services there are 157 blocks, whose addresses stay in a core's cache, and a
@@ -84,7 +95,7 @@ impl Table {
             let (definition, further_prefilters) = EntryDefinition::of(spec, &mut interner);
             let rules = Rules::of(spec, further_prefilters)?;
             let service = Service::compile(spec, traffic, registry, rules, &addresses)?;
-            records.push(RouteEntry::new(Arc::new(service), definition));
+            records.push(RouteEntry::new(Arc::new(service), definition, false));
         }
         let index = Index { router: places.router(), by_name, limits_in_flight, interned: interner.finish() };
         let blocks = records.chunks(BLOCK).map(Arc::from).collect();
@@ -95,6 +106,8 @@ impl Table {
             index: Arc::new(index),
             addresses,
             unhealthy_counters: registry.unhealthy_counters(),
+            flags: Arc::default(),
+            experiments: Arc::default(),
         })
     }
 
@@ -114,7 +127,7 @@ impl Table {
             let service = &self.entry(*number).service;
             let rules = service.rules.clone();
             let service = Service::compile(&service.spec, traffic, registry, rules, &self.addresses)?;
-            replace(&mut blocks, *number, service);
+            self.replace(&mut blocks, *number, Arc::new(service));
         }
         Ok(Self { revision, blocks, ..self.shared() })
     }
@@ -131,10 +144,106 @@ impl Table {
             if names.any(|name| self.addresses.of(&name.host) != addresses.of(&name.host)) {
                 let rules = service.rules.clone();
                 let service = Service::compile(&service.spec, &service.traffic, registry, rules, addresses)?;
-                replace(&mut blocks, number, service);
+                self.replace(&mut blocks, number, Arc::new(service));
             }
         }
         Ok(Self { blocks, addresses: Arc::clone(addresses), ..self.shared() })
+    }
+
+    /// The same table with these flags under these states.
+    #[must_use]
+    pub fn with_flags(&self, revision: u64, specs: &FlagSpecs, states: &BTreeMap<Name, Arc<FlagState>>) -> Self {
+        let services = self.specs();
+        self.under_flags(revision, FlagTable::compile(specs, states, &services), &services)
+    }
+
+    /// The same, whose requests are counted for the rollouts of flags that `registry` knows.
+    #[must_use]
+    pub fn with_counted_flags(
+        &self,
+        revision: u64,
+        specs: &FlagSpecs,
+        states: &BTreeMap<Name, Arc<FlagState>>,
+        registry: &Registry,
+    ) -> Self {
+        let services = self.specs();
+        let mut flags = FlagTable::compile(specs, states, &services);
+        flags.count(&services, registry);
+        self.under_flags(revision, flags, &services)
+    }
+
+    fn under_flags(&self, revision: u64, mut flags: FlagTable, services: &[Arc<ServiceSpec>]) -> Self {
+        // Of other flags experiments may have other arms, or none.
+        let experiments = self.experiments.under(&flags.subjects(services));
+        flags.note_experiments(&experiments, services);
+        self.with(revision, flags, experiments)
+    }
+
+    /// The same table with the experiments of `specs` that run.
+    #[must_use]
+    pub fn with_experiments(
+        &self,
+        revision: u64,
+        specs: &[Arc<AssignmentSpec>],
+        runs: &BTreeMap<Name, Arc<ExperimentRun>>,
+    ) -> Self {
+        let services = self.specs();
+        let mut flags = FlagTable::clone(&self.flags);
+        let experiments = ExperimentTable::compile(specs, runs, &flags.subjects(&services));
+        flags.note_experiments(&experiments, &services);
+        self.with(revision, flags, experiments)
+    }
+
+    /// The same table with other flags and experiments. The records of services say whether an experiment decides on
+    /// their requests.
+    fn with(&self, revision: u64, flags: FlagTable, experiments: ExperimentTable) -> Self {
+        let mut table = Self { revision, flags: Arc::new(flags), experiments: Arc::new(experiments), ..self.shared() };
+        let mut changed = self.blocks.clone();
+        for number in 0..self.count {
+            let decides = |table: &Self| table.experiments.deciding(number).next().is_some();
+            if decides(self) != decides(&table) {
+                table.replace(&mut changed, number, Arc::clone(&self.entry(number).service));
+            }
+        }
+        table.blocks = changed;
+        table
+    }
+
+    /// The experiments that run.
+    #[must_use]
+    pub fn experiments(&self) -> &ExperimentTable {
+        &self.experiments
+    }
+
+    /// The services' definitions, in order.
+    fn specs(&self) -> Vec<Arc<ServiceSpec>> {
+        self.services().map(|service| Arc::clone(&service.spec)).collect()
+    }
+
+    /// What a rollout compares of the requests of the service with this index: its versions, or variants of a flag.
+    #[must_use]
+    pub(crate) fn compared(&self, service: u32) -> Option<&CanaryPair> {
+        let of_flag = || self.flags.told(service)?.released().map(|released| &released.pair);
+        self.service(service).compared().or_else(of_flag)
+    }
+
+    /// The flags.
+    #[must_use]
+    pub fn flags(&self) -> &FlagTable {
+        &self.flags
+    }
+
+    /// Whether requests of the service with this index may be decided by their bearer token, or flags that they carry.
+    #[must_use]
+    pub fn reads_tokens(&self, service: u32) -> bool {
+        self.service(service).reads_tokens || self.flags.told(service).is_some_and(|told| told.reads_tokens)
+    }
+
+    /// Puts a service in the place of its own generation before, in a copy of its block.
+    fn replace(&self, blocks: &mut [Arc<[RouteEntry]>], number: u32, service: Arc<Service>) {
+        let place = &mut Arc::make_mut(&mut blocks[number as usize / BLOCK])[number as usize % BLOCK];
+        let decided = self.experiments.deciding(number).next().is_some();
+        *place = RouteEntry::new(service, place.definition(), decided);
     }
 
     /// The parts that one generation has from the one before; without records.
@@ -146,6 +255,8 @@ impl Table {
             index: Arc::clone(&self.index),
             addresses: Arc::clone(&self.addresses),
             unhealthy_counters: Arc::clone(&self.unhealthy_counters),
+            flags: Arc::clone(&self.flags),
+            experiments: Arc::clone(&self.experiments),
         }
     }
 
@@ -189,22 +300,22 @@ impl Table {
         records.filter(|entry| !self.unhealthy_counters.all_healthy(entry.counter_index)).map(|entry| &*entry.service)
     }
 
+    /// The index of the service of this name.
+    #[must_use]
+    pub fn index_of(&self, name: &str) -> Option<u32> {
+        self.index.by_name.get(name).copied()
+    }
+
     /// The service of this name.
     #[must_use]
     pub fn service_named(&self, name: &str) -> Option<&Service> {
-        self.index.by_name.get(name).map(|index| self.service(*index))
+        self.index_of(name).map(|index| self.service(index))
     }
 
     /// All services, in the order of the config.
     pub fn services(&self) -> impl ExactSizeIterator<Item = &Service> {
         (0..self.count).map(|index| self.service(index))
     }
-}
-
-/// Puts a service in the place of its own generation before, in a copy of its block.
-fn replace(blocks: &mut [Arc<[RouteEntry]>], number: u32, service: Service) {
-    let place = &mut Arc::make_mut(&mut blocks[number as usize / BLOCK])[number as usize % BLOCK];
-    *place = RouteEntry::new(Arc::new(service), place.definition());
 }
 
 #[cfg(test)]

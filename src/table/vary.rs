@@ -1,5 +1,6 @@
-//! The request headers that decide which version a user gets. A cache between the proxy and its users has to know them
-//! (docs/http-rules.md#rule-30), or it hands one version's response to users of the other.
+//! The request headers that decide which version a user gets, and which variants of flags the version is told. A cache
+//! between the proxy and its users has to know them (docs/http-rules.md#rule-30), or it hands one version's response to
+//! users of the other.
 //!
 //! They are a fact of the service under its traffic, not of one request: a cache compares a request with what the
 //! response that it has says (RFC 9111, 4.1), so all responses to a URL have to say the same. And only what matters is
@@ -11,6 +12,7 @@
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderName, HeaderValue};
 
+use super::flag_inputs::FlagInput;
 use super::rules::Rules;
 use super::spec::{Condition, KeySource, ServiceSpec};
 
@@ -44,6 +46,18 @@ impl Vary {
         Self::named(names)
     }
 
+    /// The headers that decide on flags, which are told to the endpoint and so decide on its response.
+    pub(crate) fn of_flags(inputs: &[FlagInput<'_>]) -> Option<Self> {
+        let mut names = Vec::new();
+        for input in inputs {
+            match input {
+                FlagInput::Condition(condition) => note_condition(condition, &mut names),
+                FlagInput::Source(source) => names.extend(header_of(source)),
+            }
+        }
+        Self::named(names)
+    }
+
     fn named(names: Vec<HeaderName>) -> Option<Self> {
         let mut once: Vec<HeaderName> = Vec::with_capacity(names.len());
         for name in names {
@@ -59,6 +73,11 @@ impl Vary {
     /// The names.
     pub(crate) fn names(&self) -> &[HeaderName] {
         &self.names
+    }
+
+    /// Whether all names of another one are among these.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        other.names.iter().all(|name| self.names.contains(name))
     }
 
     /// The names as the value of a header.
@@ -89,13 +108,15 @@ fn note_condition(condition: &Condition, names: &mut Vec<HeaderName>) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use http::Method;
 
     use super::*;
-    use crate::table::fixture::{name, rule, spec, table};
-    use crate::table::spec::{Attribute, Pattern, Segment};
+    use crate::table::fixture::{name, rule, spec, table, weights};
+    use crate::table::spec::flag::{DrawSpec, FlagRuleSpec, FlagSource, FlagSpec, FlagSpecs, Variant};
+    use crate::table::spec::{Attribute, HostPattern, Pattern, Segment};
 
     fn vary(service: ServiceSpec) -> String {
         let table = table([service]);
@@ -152,6 +173,54 @@ mod tests {
         ] {
             let service = ServiceSpec { rules, ..spec("shop", split) };
             assert_eq!(vary(service), named, "{split}");
+        }
+    }
+
+    #[test]
+    fn what_decides_on_flags_counts_while_it_decides() {
+        let variant = |(variant, json): (&str, &str)| Variant { name: name(variant), json: json.into() };
+        let flag = |flag: &str, source| {
+            let variants = [("off", "false"), ("on", "true")].map(variant).to_vec();
+            FlagSpec { name: name(flag), variants, default: 0, enabled: true, source }
+        };
+        let rule = |when: Option<Condition>, serve: &str| FlagRuleSpec {
+            name: name(if when.is_some() { "some" } else { "launch" }),
+            when: when.map(Arc::new),
+            serve: weights(serve),
+        };
+        let drawn = |draw, rules| flag("f", FlagSource::Rules { draw, rules });
+        let (own, cart) = (|| DrawSpec::Salt("f".into()), || DrawSpec::Service(name("cart")));
+        let follows = |service: &str| flag("f", FlagSource::Service(name(service), vec![(name("v2"), 1)]));
+        for (flag, named) in [
+            (drawn(own(), vec![rule(None, "off=90 on=10")]), "x-user"),
+            (drawn(cart(), vec![rule(None, "off=90 on=10")]), "cookie"),
+            // Served to all, or to none: no header decides.
+            (drawn(own(), vec![rule(None, "off=0 on=100")]), ""),
+            (drawn(own(), vec![]), ""),
+            (drawn(own(), vec![rule(Some(header("x-staff")), "off=0 on=100")]), "x-staff"),
+            (drawn(own(), vec![rule(None, "off=0 on=100"), rule(Some(header("x-staff")), "off=100 on=0")]), ""),
+            (
+                drawn(own(), vec![rule(Some(header("x-staff")), "off=0 on=100"), rule(None, "off=50 on=50")]),
+                "x-staff, x-user",
+            ),
+            (FlagSpec { enabled: false, ..drawn(own(), vec![rule(None, "off=90 on=10")]) }, ""),
+            // What decides on the version is said by the service itself.
+            (follows("shop"), ""),
+            (follows("cart"), "x-lab, cookie"),
+        ] {
+            let when = header("x-lab");
+            let cart = ServiceSpec {
+                sticky: vec![KeySource::OwnCookie],
+                rules: vec![crate::table::fixture::rule("lab", when, "v2")],
+                hosts: vec![HostPattern::Exact("cart".into())],
+                ..spec("cart", "v1=50 v2=50")
+            };
+            let told = BTreeMap::from([(name("shop"), vec![name("f")])]);
+            let specs = FlagSpecs { flags: vec![Arc::new(flag)], told };
+            let table = table([cart, spec("shop", "v1=50 v2=50")]).with_flags(1, &specs, &BTreeMap::new());
+            let vary = table.flags().told(1).expect("a flag").vary.as_ref();
+            let said = vary.map_or("", |vary| vary.value().to_str().expect("text"));
+            assert_eq!(said, named, "{:?}", specs.flags[0]);
         }
     }
 

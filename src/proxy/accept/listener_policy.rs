@@ -15,6 +15,7 @@ use super::waiting::WaitingList;
 use crate::proxy::limits::rate::RateLimiter;
 use crate::proxy::request::admit::AdmitSettings;
 use crate::proxy::request::local_reply::LocalReply;
+use crate::proxy::request::own_call::OwnCalls;
 use crate::proxy::worker::Worker;
 use crate::shared::client_prefix::block;
 use crate::stats::RejectReason;
@@ -83,6 +84,8 @@ pub(crate) struct ListenerSettings {
     pub idle_timeout: Duration,
     /// Whether a plain connection may speak HTTP/2 from its first byte on.
     pub h2c: bool,
+    /// Calls that it answers itself, if it answers some.
+    pub own: Option<OwnCalls>,
 }
 
 impl ListenerSettings {

@@ -6,6 +6,7 @@
 
 pub(crate) mod body_fault;
 pub(crate) mod body_limit;
+pub(crate) mod event_body;
 pub(crate) mod idle;
 pub(crate) mod inbound;
 pub(crate) mod kept;

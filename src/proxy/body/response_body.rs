@@ -16,6 +16,7 @@ use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use super::body_fault::BodyFault;
+use super::event_body::EventBody;
 use super::idle::{IdleTimeout, poll_filtered};
 use super::request_body::BodyState;
 use crate::message::known_headers::GRPC_STATUS;
@@ -32,6 +33,8 @@ use crate::upstream::Incoming;
 pub(crate) enum ResponseBody {
     /// A response of our own.
     Own(Full<Bytes>),
+    /// Events of our own, for as long as the client is there.
+    Events(Box<EventBody>),
     /// The upstream's.
     Upstream {
         /// The upstream's side.
@@ -205,6 +208,7 @@ impl Body for ResponseBody {
             Self::Own(body) => {
                 return Pin::new(body).poll_frame(cx).map_err(|never| match never {});
             }
+            Self::Events(body) => return body.poll_part(cx).map(|part| part.map(|part| Ok(Frame::data(part)))),
             Self::Upstream { incoming, idle, progress } => (incoming, idle, progress),
         };
         if let Some(over) = progress.take_if(|progress| progress.is_left_behind(cx)) {
@@ -242,6 +246,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(body) => body.is_end_stream(),
+            Self::Events(_) => false,
             Self::Upstream { incoming, .. } => incoming.is_end_stream(),
         }
     }
@@ -249,6 +254,7 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Own(body) => body.size_hint(),
+            Self::Events(_) => SizeHint::default(),
             Self::Upstream { incoming, .. } => incoming.size_hint(),
         }
     }

@@ -21,16 +21,21 @@
 //! that the other version would have used is cold, which again does not depend on the side; whether it fails counts in
 //! any case. It is for a while only, because a version that hangs needs ever more connections as well.
 //!
+//! **Of a flag two variants are compared**, which the same endpoints serve. The lot is the one that the flag's rule
+//! drew, whatever version the request goes to; it is known when the request has been routed. The other side would have
+//! met the same endpoint, so there is nothing to foresee: a request is judged if its endpoint is warm.
+//!
 //! A call of gRPC fails in a response of 200: its status is in the headers of a response without a body, else in the
 //! trailers.
 
 use super::response_watch::ResponseWatch;
+use crate::flags::DrawnVariant;
 use crate::shared::canary_clients::ClientNumber;
 use crate::shared::canary_stats::{Arm, CanaryBegun, CanaryOutcome, ResponseSeen};
 use crate::shared::flights::Told;
 use crate::shared::response_counters::Asker;
 use crate::shared::route_stats::RouteNumber;
-use crate::table::{CanaryPair, Cause, Decision, RequestView, Service, Version, Weight};
+use crate::table::{CanaryPair, Cause, Decision, RequestView, Service, Table, Version, Weight};
 use crate::upstream::balance;
 
 /// What the lot said of a request.
@@ -44,10 +49,31 @@ pub(crate) struct Draw {
     pub(crate) slot: Option<u32>,
 }
 
+/// A service, with what is compared of its requests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ComparedService<'t> {
+    service: &'t Service,
+    canary: Option<&'t CanaryPair>,
+}
+
+impl<'t> ComparedService<'t> {
+    /// The one with this index.
+    pub(crate) fn at(table: &'t Table, service: u32) -> Self {
+        Self { service: table.service(service), canary: table.compared(service) }
+    }
+
+    /// The versions with these indices.
+    fn versions(self, indices: [u16; 2]) -> [&'t Version; 2] {
+        indices.map(|index| &self.service.versions[usize::from(index)])
+    }
+}
+
 /// A sample that has not been recorded yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CanarySample {
     arm: Arm,
+    /// Indices of the version that it is sent to, and of the one that the other side would be sent to.
+    versions: [u16; 2],
     /// The slot that the lot fell on; none: on the request itself.
     slot: Option<u32>,
     /// Who sent it, where the lot falls on keys.
@@ -98,15 +124,37 @@ impl CanarySample {
 
     /// The one of a request that the lot fell on.
     pub(crate) fn of_draw(service: &Service, draw: Draw, request: &RequestView<'_>, worker: usize) -> Option<Self> {
-        let canary = service.canary.as_ref()?;
+        let canary = service.compared()?;
         let slot = match draw.cause {
-            Cause::Rule(_) => return None,
+            Cause::Rule(_) | Cause::Experiment(_) => return None,
             Cause::Key(_) => draw.slot,
             Cause::Chance => None,
         };
         let arm = canary.arm(draw.assigned)?;
-        Some(Self {
+        Some(Self { versions: canary.versions(arm), ..Self::new(canary, arm, slot, request, worker) })
+    }
+
+    /// The one of a request that the rule of a flag has drawn, and that goes to the version with this index.
+    pub(crate) fn of_variant(
+        canary: &CanaryPair,
+        drawn: DrawnVariant,
+        version: u16,
+        request: &RequestView<'_>,
+        worker: usize,
+    ) -> Option<Self> {
+        let arm = canary.arm(drawn.variant)?;
+        Some(Self { versions: [version; 2], ..Self::new(canary, arm, Some(drawn.slot), request, worker) })
+    }
+
+    /// The side of the user that it is of; none where the lot fell on the request.
+    pub(crate) fn arm_of_user(&self) -> Option<Arm> {
+        self.slot.map(|_| self.arm)
+    }
+
+    fn new(canary: &CanaryPair, arm: Arm, slot: Option<u32>, request: &RequestView<'_>, worker: usize) -> Self {
+        Self {
             arm,
+            versions: [0; 2],
             slot,
             route: canary.epoch.route(worker, request.path),
             endpoint: None,
@@ -116,7 +164,7 @@ impl CanarySample {
             flight: None,
             told: Told::default(),
             timed: true,
-        })
+        }
     }
 
     /// The same, if the request is judged that goes to the endpoint of its version with the index `picked`; with none,
@@ -124,55 +172,61 @@ impl CanarySample {
     #[cold]
     pub(crate) fn select(
         self,
-        service: &Service,
+        compared: ComparedService<'_>,
         picked: Option<usize>,
         now_ms: u64,
         chances: [u64; 2],
     ) -> Option<Self> {
-        let canary = service.canary.as_ref()?;
-        let [own, other] = canary.versions(self.arm).map(|index| &service.versions[usize::from(index)]);
+        let canary = compared.canary?;
+        let [own, other] = compared.versions(self.versions);
         // A version that was passed over may have endpoints for the last resort, and that is what the other side
         // foresees.
         let picked = picked.or_else(|| balance::preview(own, now_ms, chances[0]));
-        // A version without a share is not compared.
-        let compared = other.weight > Weight::ZERO;
+        // A version without a share is not compared, and one with itself neither.
+        let foresees = other.weight > Weight::ZERO && self.sides_differ();
         let judged = judges(canary, own, picked)
-            && (!compared || judges(canary, other, balance::preview(other, now_ms, chances[1])));
+            && (!foresees || judges(canary, other, balance::preview(other, now_ms, chances[1])));
         judged.then_some(Self { selected: true, ..self })
     }
 
+    /// Whether the other side would go to another version.
+    fn sides_differ(&self) -> bool {
+        self.versions[0] != self.versions[1]
+    }
+
     /// Whether pools may have to grow for requests like this one.
-    pub(crate) fn meets_growing_pools(&self, service: &Service) -> bool {
-        self.flight.is_none() && service.canary.as_ref().is_some_and(CanaryPair::fills_pools)
+    pub(crate) fn meets_growing_pools(&self, compared: ComparedService<'_>) -> bool {
+        self.flight.is_none() && compared.canary.is_some_and(CanaryPair::fills_pools)
     }
 
     /// Leaves its time out if a pool would have to grow for it: its own, or that of the endpoint of the other version
     /// that is foreseen for it.
     pub(crate) fn time_unless_cold(
         &mut self,
-        service: &Service,
+        compared: ComparedService<'_>,
         picked: PickedEndpoint,
         foresee: impl Fn(&Version) -> Option<usize>,
         is_cold: impl Fn(&Version, usize) -> bool,
     ) {
-        let Some(canary) = &service.canary else { return };
-        let [own, other] = canary.versions(self.arm).map(|index| &service.versions[usize::from(index)]);
-        // A version without a share is not compared.
-        let other = Some(other).filter(|other| other.weight > Weight::ZERO);
+        let [own, other] = compared.versions(self.versions);
+        // A version without a share is not compared, and one with itself neither.
+        let other = Some(other).filter(|other| other.weight > Weight::ZERO && self.sides_differ());
         let other_is_cold = || other.is_some_and(|other| foresee(other).is_some_and(|index| is_cold(other, index)));
         self.timed = (picked.connected || !is_cold(own, picked.index)) && !other_is_cold();
     }
 
     /// Notes the endpoint of its version that it is sent to, once.
-    pub(crate) fn sent_to(&mut self, service: &Service, index: usize) {
-        let Some(canary) = service.canary.as_ref().filter(|_| self.endpoint.is_none()) else { return };
-        let [own, _] = canary.versions(self.arm).map(|index| &service.versions[usize::from(index)]);
+    pub(crate) fn sent_to(&mut self, compared: ComparedService<'_>, index: usize) {
+        if self.endpoint.is_some() {
+            return;
+        }
+        let [own, _] = compared.versions(self.versions);
         self.endpoint = own.endpoints.get(index).map(|endpoint| endpoint.stats.id);
     }
 
     /// Notes that it is sent, so that it is known when it is overdue: once, whatever endpoint it is sent to.
-    pub(crate) fn begin(&mut self, service: &Service, worker: usize, begun_ms: u64) {
-        if let Some(canary) = service.canary.as_ref().filter(|_| self.flight.is_none() && self.timed) {
+    pub(crate) fn begin(&mut self, compared: ComparedService<'_>, worker: usize, begun_ms: u64) {
+        if let Some(canary) = compared.canary.filter(|_| self.flight.is_none() && self.timed) {
             let asker = self.slot.map(|slot| Asker { slot, client: self.client });
             let begun = CanaryBegun { arm: self.arm, asker, route: self.route, begun_ms };
             self.flight = canary.epoch.begin(worker, &begun);
@@ -180,16 +234,16 @@ impl CanarySample {
     }
 
     /// Notes that it is not overdue any more: its response has begun, or it has ended.
-    pub(crate) fn land(&mut self, service: &Service, worker: usize) {
-        if let (Some(place), Some(canary)) = (self.flight.take(), &service.canary) {
+    pub(crate) fn land(&mut self, compared: ComparedService<'_>, worker: usize) {
+        if let (Some(place), Some(canary)) = (self.flight.take(), compared.canary) {
             self.told = canary.epoch.end(worker, place);
         }
     }
 
     /// Says how it went.
-    pub(crate) fn record(mut self, service: &Service, worker: usize, outcome: SampleOutcome) {
-        self.land(service, worker);
-        if let Some(canary) = &service.canary {
+    pub(crate) fn record(mut self, compared: ComparedService<'_>, worker: usize, outcome: SampleOutcome) {
+        self.land(compared, worker);
+        if let Some(canary) = compared.canary {
             let Self { arm, slot, client, response, route, endpoint, told, timed, .. } = self;
             let SampleOutcome { failed, seen, micros } = outcome;
             let response = response.outcome(failed);
@@ -258,6 +312,8 @@ mod tests {
             responses: true,
             except: [].into(),
             routes: false,
+            flag: None,
+            flags: [].into(),
         };
         let canary = Arc::new(CanaryStats::new(terms, 1));
         registry.set_canary("shop", Some(Arc::clone(&canary)));
@@ -295,7 +351,12 @@ mod tests {
         let selected = if sample.selected {
             Some(sample)
         } else {
-            sample.select(decision.service, picked, 0, [random.random(), random.random()])
+            sample.select(
+                ComparedService::at(table, decision.service_index),
+                picked,
+                0,
+                [random.random(), random.random()],
+            )
         };
         let cold = picked
             .is_some_and(|index| !judges(decision.service.canary.as_ref().unwrap(), decision.version(), Some(index)));
@@ -373,7 +434,12 @@ mod tests {
                 let connected = !is_cold(&service.versions[index], picked);
                 let chance = random.random();
                 let foresee = |version: &Version| balance::preview(version, 0, chance);
-                sample.time_unless_cold(service, PickedEndpoint { index: picked, connected }, foresee, is_cold);
+                sample.time_unless_cold(
+                    ComparedService::at(&table, 0),
+                    PickedEndpoint { index: picked, connected },
+                    foresee,
+                    is_cold,
+                );
                 timed += u32::from(sample.timed);
                 candidate += u32::from(sample.timed && arm == Arm::Candidate);
             }

@@ -21,7 +21,7 @@ pub(crate) fn verified(
     headers: &Headers,
 ) -> Option<Rc<GoodToken>> {
     worker.settings.jwt.as_ref()?;
-    if !table.service(service?).reads_tokens {
+    if !table.reads_tokens(service?) {
         return None;
     }
     worker.verified(bearer_token(headers)?)

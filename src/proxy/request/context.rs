@@ -15,17 +15,21 @@ use tokio::time::Instant;
 
 use super::destination::Destination;
 use super::interim::Interim;
+use crate::experiment::name_hash::NameHash;
+use crate::flags::DrawnVariant;
 use crate::message::RequestHead;
 use crate::message::Response;
 use crate::proxy::access_log::AccessLine;
 use crate::proxy::connection::stream_permit::StreamPermit;
 use crate::proxy::limits::concurrency::{ProcessPermit, ServicePermit};
+use crate::proxy::report::awaited_request::{AwaitedRequest, AwaitingTrial};
 use crate::proxy::report::canary_sample::{CanarySample, Draw, PickedEndpoint, SampleOutcome, is_failed_call};
 use crate::proxy::report::outlier_report::ReportedEndpoint;
 use crate::proxy::worker::{LiveRequest, Worker};
 use crate::shared::canary_stats::ResponseSeen;
+use crate::shared::per_arm::ExperimentArm;
 use crate::stats::{Retry, UpstreamFailure};
-use crate::table::{Decision, RequestView, Version};
+use crate::table::{CanaryPair, Decision, Name, RequestView, Version};
 use crate::upstream::{Pools, balance};
 
 /// What a request occupies until it ends.
@@ -66,6 +70,8 @@ pub(crate) struct RequestContext {
     pub(super) first_failed: Option<Destination>,
     /// What the request still has to say about a version under rollout: on the heap, since most requests have none.
     pub(super) sample: Option<Box<CanarySample>>,
+    /// What it may count for when its response is known: on the heap too.
+    pub(super) awaited: Option<Box<AwaitedRequest>>,
     /// For how long a hold kept the request.
     pub(super) held: Duration,
     pub(super) finished: bool,
@@ -93,6 +99,7 @@ impl RequestContext {
             attempt_failed: false,
             first_failed: None,
             sample: None,
+            awaited: None,
             held: Duration::ZERO,
             finished: false,
         }
@@ -178,6 +185,29 @@ impl RequestContext {
         self.record_sample(true);
     }
 
+    /// Notes the variant of the flag that is released, as its rule has drawn it; the request has been routed.
+    #[cold]
+    pub(crate) fn note_variant(&mut self, pair: &CanaryPair, drawn: DrawnVariant, request: &RequestView<'_>) {
+        let Some(destination) = &self.destination else { return };
+        let (version, worker) = (destination.version_index(), self.worker.index);
+        self.sample = CanarySample::of_variant(pair, drawn, version, request, worker).map(Box::new);
+        if let Some(index) = self.endpoint {
+            self.begin_sample(PickedEndpoint { index, connected: true });
+        }
+    }
+
+    /// Notes the experiment that gave the version, and the arm that this is.
+    pub(crate) fn note_experiment(&mut self, experiment: &Name, arm: ExperimentArm) {
+        if let Some(line) = &mut self.line {
+            line.experiment = Some((experiment.clone(), arm));
+        }
+    }
+
+    /// Notes that the request of a user may count when its response is known.
+    pub(crate) fn await_response(&mut self, user: NameHash, trial: AwaitingTrial) {
+        self.awaited.get_or_insert_with(|| Box::new(AwaitedRequest::of(user))).add(trial);
+    }
+
     /// Puts the request on the account of `destination`.
     fn set_destination(&mut self, destination: Destination) {
         if self.destination.is_none() {
@@ -207,8 +237,9 @@ impl RequestContext {
             let Some(selected) = self.select_sample(*sample, Some(picked.index)) else { return };
             *sample = selected;
         }
-        sample.sent_to(destination.service(), picked.index);
-        if sample.meets_growing_pools(destination.service()) {
+        let compared = destination.compared();
+        sample.sent_to(compared, picked.index);
+        if sample.meets_growing_pools(compared) {
             let (worker, now) = (&self.worker, self.now);
             #[expect(clippy::cast_possible_truncation, reason = "any 64 of the 128 random bits will do")]
             let chance = worker.random() as u64;
@@ -217,10 +248,10 @@ impl RequestContext {
                 let endpoint = version.endpoints.get(index);
                 endpoint.is_some_and(|endpoint| worker.pools.is_cold(&endpoint.stats, version.protocol, now))
             };
-            sample.time_unless_cold(destination.service(), picked, foresee, is_cold);
+            sample.time_unless_cold(compared, picked, foresee, is_cold);
         }
         let begun_ms = self.worker.clock_ms(self.started + self.held);
-        sample.begin(destination.service(), self.worker.index, begun_ms);
+        sample.begin(compared, self.worker.index, begun_ms);
         self.sample = Some(sample);
     }
 
@@ -231,7 +262,7 @@ impl RequestContext {
         let chance = self.worker.random();
         #[expect(clippy::cast_possible_truncation, reason = "both halves of the 128 random bits")]
         let chances = [chance as u64, (chance >> 64) as u64];
-        sample.select(destination.service(), picked, self.worker.clock_ms(self.now), chances)
+        sample.select(destination.compared(), picked, self.worker.clock_ms(self.now), chances)
     }
 
     /// Says how the first attempt of the request went, once.
@@ -243,7 +274,7 @@ impl RequestContext {
         if let Some(sample) = sample {
             let micros = self.micros(self.started.elapsed());
             let outcome = SampleOutcome { failed, seen: ResponseSeen::Whole, micros };
-            sample.record(destination.service(), self.worker.index, outcome);
+            sample.record(destination.compared(), self.worker.index, outcome);
         }
     }
 
@@ -330,8 +361,8 @@ impl RequestContext {
     /// that failed is a failed sample, and that is all: an endpoint is not ejected for it, because some of these
     /// statuses are about what the client called.
     pub(crate) fn note_grpc_status(&mut self, grpc_status: Option<&[u8]>) {
-        let canary = self.destination.as_ref().and_then(|destination| destination.service().canary.as_ref());
-        if canary.zip(grpc_status).is_some_and(|(canary, status)| is_failed_call(status, canary)) {
+        let (Some(status), Some(_), Some(destination)) = (grpc_status, &self.sample, &self.destination) else { return };
+        if destination.table().compared(destination.service_index()).is_some_and(|pair| is_failed_call(status, pair)) {
             self.record_sample(true);
         }
     }
@@ -339,7 +370,7 @@ impl RequestContext {
     /// Notes what the response is besides its status, with the length that it declares.
     pub(crate) fn note_shape<B>(&mut self, response: &Response<B>, length: Option<u64>) {
         if let (Some(sample), Some(destination)) = (&mut self.sample, &self.destination) {
-            sample.land(destination.service(), self.worker.index);
+            sample.land(destination.compared(), self.worker.index);
             sample.response.head(response, length);
         }
     }

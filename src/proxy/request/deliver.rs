@@ -65,6 +65,11 @@ pub(crate) fn deliver(forwarded: ForwardedRequest, mut context: RequestContext) 
     if let Some(vary) = &service.vary {
         cache_headers::note_vary(&mut response.headers, vary);
     }
+    let of_flags = destination.told_flags().and_then(|told| told.vary.as_ref());
+    // Nearly always the key decides on both.
+    if let Some(vary) = of_flags.filter(|vary| !service.vary.as_ref().is_some_and(|other| other.covers(vary))) {
+        cache_headers::note_vary(&mut response.headers, vary);
+    }
     let idle = IdleTimeout::new(service.spec.policy.body_idle_timeout);
     let kind = StreamKind::of_response(&response.headers);
     let long_lived = kind.map(|kind| context.worker.open_stream(service, destination.version(), kind));

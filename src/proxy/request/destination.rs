@@ -5,9 +5,11 @@
 
 use std::rc::Rc;
 
+use crate::proxy::report::canary_sample::ComparedService;
 use crate::proxy::worker::{Snapshot, Worker};
 use crate::stats::VersionCell;
-use crate::table::{Decision, Service, Version};
+use crate::table::flag_table::ToldFlags;
+use crate::table::{Decision, Service, Table, Version};
 
 /// A version of a service in a table.
 #[derive(Clone, Debug)]
@@ -47,9 +49,31 @@ impl Destination {
         self.table.revision
     }
 
+    /// The table that it is in.
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    #[must_use]
+    pub(crate) fn service_index(&self) -> u32 {
+        self.service
+    }
+
     #[must_use]
     pub(crate) fn service(&self) -> &Service {
         self.table.service(self.service)
+    }
+
+    /// The service, with what a rollout compares of its requests.
+    #[must_use]
+    pub(crate) fn compared(&self) -> ComparedService<'_> {
+        ComparedService::at(&self.table, self.service)
+    }
+
+    /// The flags that requests of the service carry, if there are any.
+    #[must_use]
+    pub(crate) fn told_flags(&self) -> Option<&ToldFlags> {
+        self.table.flags().told(self.service)
     }
 
     #[must_use]

@@ -12,25 +12,35 @@ use http_body_util::Full;
 use super::local_reply::{ErrorFormat, LocalReply};
 use crate::message::known_headers::LOCATION;
 use crate::message::{RequestTarget, Response};
+use crate::proxy::body::response_body::ResponseBody;
 use crate::stats::RejectReason;
 
 /// The port that an https URL need not name.
 const HTTPS_PORT: u16 = 443;
 
-/// How a request ends that is not forwarded: with a local reply, which may say where to go instead.
+/// How a request ends that is not forwarded.
 #[derive(Debug)]
-pub(crate) struct EarlyResponse {
+pub(crate) enum EarlyResponse {
+    /// With a local reply.
+    Local(EarlyReply),
+    /// With what the proxy itself was asked for.
+    Own(Box<Response<ResponseBody>>),
+}
+
+/// A local reply, which may say where to go instead.
+#[derive(Debug)]
+pub(crate) struct EarlyReply {
     pub reply: LocalReply,
     location: Option<HeaderValue>,
 }
 
 impl From<LocalReply> for EarlyResponse {
     fn from(reply: LocalReply) -> Self {
-        Self { reply, location: None }
+        Self::Local(EarlyReply { reply, location: None })
     }
 }
 
-impl EarlyResponse {
+impl EarlyReply {
     /// The response, in the manner that the client understands.
     #[must_use]
     pub(crate) fn response(self, format: ErrorFormat) -> Response<Full<Bytes>> {
@@ -54,7 +64,7 @@ pub(crate) fn to_https(name: &str, target: &RequestTarget, port: u16) -> EarlyRe
         Ok(location) => {
             let detail = "this listener sends every request to its https URL";
             let reply = LocalReply::new(RejectReason::RedirectedToHttps, detail);
-            EarlyResponse { reply, location: Some(location) }
+            EarlyResponse::Local(EarlyReply { reply, location: Some(location) })
         }
         Err(_not_a_value) => {
             LocalReply::new(RejectReason::BadTarget, "the target cannot stand in a Location header").into()
@@ -68,7 +78,7 @@ mod tests {
 
     fn location(name: &str, target: &str, port: u16) -> Option<String> {
         let target = RequestTarget::parse(target.as_bytes()).expect("a target");
-        let exit = to_https(name, &target, port);
+        let EarlyResponse::Local(exit) = to_https(name, &target, port) else { return None };
         exit.location.map(|location| location.to_str().expect("ASCII").to_owned())
     }
 

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::context::RequestContext;
 use super::destination::Destination;
 use super::dial::dial;
+use super::flag_headers;
 use super::forward::{Attempt, UpstreamResponse, forward};
 use super::local_reply::{FaultParty, LocalReply};
 use super::send::OutboundRequest;
@@ -51,7 +52,9 @@ impl ReplayState {
         let recording =
             if matches!(body, RequestBody::Empty) { None } else { Some(body.record(shield.body_bytes_max)?) };
         context.interim.keep();
-        Some(Self { head: head.clone(), recording, stable: destination.to(stable) })
+        let (mut head, stable) = (head.clone(), destination.to(stable));
+        flag_headers::follow(&mut head.headers, &stable);
+        Some(Self { head, recording, stable })
     }
 
     /// The body once more, if all of it was kept.

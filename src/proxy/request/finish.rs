@@ -12,6 +12,8 @@ use tokio::time::Instant;
 
 use super::context::RequestContext;
 use super::local_reply::{LocalReply, is_own_shortage};
+use super::user_trials::unix_ms;
+use crate::proxy::report::awaited_request::AwaitedRequest;
 use crate::proxy::report::canary_sample::SampleOutcome;
 use crate::shared::canary_stats::ResponseSeen;
 use crate::stats::{CodeClass, FirstAttempt, RejectReason, UpstreamFailure};
@@ -92,6 +94,9 @@ impl RequestContext {
             self.worker.stats.refused(reason);
         }
         self.count(outcome, took);
+        if let Some(awaited) = self.awaited.take() {
+            self.tell_awaited(*awaited);
+        }
         self.log(reason, took);
     }
 
@@ -121,15 +126,15 @@ impl RequestContext {
         cell.answered(class, micros);
         // A sample that was never selected met no endpoint.
         if let Some(mut sample) = self.sample.take().map(|sample| *sample).filter(|sample| sample.selected) {
-            let (service, worker) = (destination.service(), self.worker.index);
+            let (compared, worker) = (destination.compared(), self.worker.index);
             if reason.is_none() {
                 sample.response.complete();
             }
             if is_own_shortage(reason) {
-                sample.land(service, worker);
+                sample.land(compared, worker);
             } else {
                 let seen = outcome.seen(self.status.is_some());
-                sample.record(service, worker, SampleOutcome { failed: false, seen, micros });
+                sample.record(compared, worker, SampleOutcome { failed: false, seen, micros });
             }
         }
         match &self.first_failed {
@@ -137,6 +142,14 @@ impl RequestContext {
             None if is_own_shortage(reason) => {}
             None if self.attempt_failed || class == CodeClass::ServerError => cell.first(FirstAttempt::Failed),
             None => cell.first(FirstAttempt::Ok),
+        }
+    }
+
+    /// Tells experiments what the request turned out to be.
+    #[cold]
+    fn tell_awaited(&self, awaited: AwaitedRequest) {
+        if let Some(status) = self.status {
+            awaited.responded(status.as_u16(), unix_ms(), &self.worker.seen);
         }
     }
 

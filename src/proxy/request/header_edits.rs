@@ -14,6 +14,7 @@ use crate::message::known_headers::{
 };
 use crate::message::{HeaderSet, HeaderSpan, Headers, KnownHeader, Response};
 use crate::stats::RejectReason;
+use crate::table::compiled_flag::FLAG_HEADER_PREFIX;
 use crate::table::key::{OWN_COOKIE, OwnKey};
 
 /// The longest request id that is taken over from a trusted proxy.
@@ -223,6 +224,7 @@ pub(crate) fn trailers(trailers: &mut HeaderMap) {
                 | "www-authenticate"
         ) || name.starts_with("x-forwarded-")
             || name.starts_with("x-pointsman-")
+            || name.starts_with(FLAG_HEADER_PREFIX)
             || name.contains('_')
     };
     let found: Vec<_> = trailers.keys().filter(|name| forbidden(name.as_str())).cloned().collect();

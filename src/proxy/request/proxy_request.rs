@@ -11,6 +11,7 @@ use std::rc::Rc;
 use h2::ext::Protocol;
 use http::Method;
 use http_body::Body;
+use tokio::time::Instant;
 
 use super::acquire::{TableView, acquire};
 use super::admit::resolved_target::{ClientView, ResolvedTarget};
@@ -19,14 +20,17 @@ use super::bearer;
 use super::context::RequestContext;
 use super::deliver::{ForwardedRequest, deliver, switch_protocols};
 use super::early_response;
-use super::early_response::EarlyResponse;
+use super::early_response::{EarlyReply, EarlyResponse};
 use super::fallback::{ReplayState, replay_if_failed};
 use super::finish::RequestOutcome;
+use super::flag_headers;
 use super::forward::{Attempt, UpstreamResponse, forward};
 use super::header_edits;
 use super::header_edits::RequestId;
 use super::interim::Interim;
 use super::local_reply::{ErrorFormat, LocalReply};
+use super::own_call;
+use super::own_request::OwnRequest;
 use super::private;
 use super::route::{Route, RouteQuery, route};
 use super::send::OutboundRequest;
@@ -83,7 +87,8 @@ pub(crate) async fn proxy_request(
                 None => deliver(forwarded, context),
             }
         }
-        Err(early) => respond_early(early, format, facts, context),
+        Err(EarlyResponse::Local(early)) => respond_early(early, format, facts, context),
+        Err(EarlyResponse::Own(response)) => respond_by_ourselves(*response, context),
     }
 }
 
@@ -107,16 +112,24 @@ async fn forward_request(
     let id = identify(worker, client, request, context);
     context.permits.process = worker.settings.concurrency.enter(worker.live())?;
     let admitted = admit_request(worker, client, request, context)?;
+    if let Some(call) = client.listener.own.as_ref().and_then(|own| own.call(request.head.target.path())) {
+        let own = OwnRequest { head: &request.head, body: std::mem::take(&mut request.body), admitted: &admitted };
+        // On the heap: other requests have no room for it.
+        let response = Box::pin(own_call::respond(call, own, context)).await?;
+        return Err(EarlyResponse::Own(Box::new(response)));
+    }
     let host = admitted.host_name(&request.head.headers);
     let acquired = acquire(worker, &request.head, host, context).await?;
     // In a block, and the rest taken apart after it: a request under way keeps nothing that it needs no more.
-    let Route { destination, connection, new_key } = {
+    let (Route { destination, connection, new_key, .. }, flags) = {
         let TableView { table, target } = &acquired;
         let token = bearer::verified(worker, table, target.service, &request.head.headers);
         let claims = bearer::claims(worker, token.as_ref());
         let view = target.view(&request.head, ClientView { host, client: admitted.client, claims });
         let query = RouteQuery { acquired: &acquired, admitted: &admitted, view };
-        route(worker, &query, context).await?
+        let routed = route(worker, &query, context).await?;
+        let flags = flag_headers::decide(table, &query.view, &routed, context);
+        (routed, flags)
     };
     let TableView { table, target } = acquired;
     let policy = &destination.service().spec.policy;
@@ -128,6 +141,9 @@ async fn forward_request(
     let (peer, method, version) = (&client.address, &head.method, head.version);
     let facts = header_edits::RequestFacts { admitted: &admitted, peer, method, version, id, revision };
     header_edits::request(&mut head.headers, &facts, &worker.settings.edit);
+    if let Some(flags) = flags {
+        flag_headers::write(&mut head.headers, &destination, flags);
+    }
     let proof = handshake.as_ref().and_then(|handshake| handshake.ask(&mut head.headers, worker.random()));
     address_request(head, &admitted, target, connection.endpoint());
     let replay = ReplayState::keep(&destination, head, &mut body, context);
@@ -251,7 +267,7 @@ fn framing_of(body: &Inbound) -> BodyFraming {
 
 /// Ends a request that is not forwarded.
 fn respond_early(
-    early: EarlyResponse,
+    early: EarlyReply,
     format: ErrorFormat,
     facts: WireFacts,
     mut context: RequestContext,
@@ -264,6 +280,15 @@ fn respond_early(
         response.headers.remove(CONNECTION);
     }
     response.map(ResponseBody::Own)
+}
+
+/// Ends a request that the proxy itself was asked. A stream of events is counted as ended with its head: it has no end
+/// of its own, and is no request in flight.
+fn respond_by_ourselves(response: Response<ResponseBody>, mut context: RequestContext) -> Response<ResponseBody> {
+    context.note_response(response.status);
+    context.note_bytes(response.body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0));
+    context.finish(RequestOutcome::Complete(Instant::now()));
+    response
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::proxy::report::canary_sample::Draw;
 use crate::proxy::worker::Worker;
 use crate::stats::RejectReason;
 use crate::table::key::OwnKey;
-use crate::table::{Candidate, Decision, RequestView, RouteError, Version, decide_at};
+use crate::table::{Candidate, Cause, Decision, RequestView, RouteError, Version, decide_at};
 
 /// What a request is decided by.
 pub(crate) struct RouteQuery<'q> {
@@ -34,8 +34,12 @@ pub(crate) struct RouteQuery<'q> {
 pub(crate) struct Route {
     /// The version.
     pub destination: Destination,
+    /// Why it is this one.
+    pub cause: Cause,
     /// A connection to one of its endpoints.
     pub connection: UpstreamConnection,
+    /// The slot that the version was chosen by; none if a rule chose.
+    pub slot: Option<u32>,
     /// The key that the client is given, if it needs one.
     pub new_key: Option<OwnKey>,
 }
@@ -78,7 +82,10 @@ pub(crate) async fn route(
             body_limit::check_length(length, &decision.service.spec.policy.limits)?;
         }
         match dial(worker, &destination, false, now, context).await {
-            Ok(connection) => return Ok(Route { destination, connection, new_key: decision.new_key }),
+            Ok(connection) => {
+                let Decision { cause, slot, new_key, .. } = decision;
+                return Ok(Route { destination, cause, connection, slot, new_key });
+            }
             Err(NoConnection::Own(reply)) => return Err(reply),
             Err(NoConnection::Endpoints { tried: asked }) => {
                 tried.asked |= asked;

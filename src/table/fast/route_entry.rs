@@ -12,7 +12,8 @@ use crate::shared::unhealthy_counters::CounterIndex;
 
 use super::intern::{Interned, Interner};
 use super::rule_prefilter::RulePrefilter;
-use crate::table::hash::{Murmur3, scale};
+use crate::shared::murmur3::Murmur3;
+use crate::table::hash::scale;
 use crate::table::service::Service;
 use crate::table::spec::{KeySource, ServiceSpec};
 
@@ -51,7 +52,7 @@ struct EntryRuns {
     /// First slot after each run but the last.
     until: [u32; RUNS_MAX - 1],
     owners: [u16; RUNS_MAX],
-    /// Whether there are more runs than that.
+    /// Whether there are more runs than that, or an experiment is asked before them: one look tells both.
     spilled: bool,
 }
 
@@ -98,7 +99,7 @@ impl EntryDefinition {
 }
 
 impl EntryRuns {
-    fn of(runs: &[(u32, u16)]) -> Self {
+    fn of(runs: &[(u32, u16)], experiment: bool) -> Self {
         let (mut until, mut owners) = ([u32::MAX; RUNS_MAX - 1], [0; RUNS_MAX]);
         for (place, (end, _)) in until.iter_mut().zip(runs) {
             *place = *end;
@@ -106,15 +107,16 @@ impl EntryRuns {
         for (place, (_, owner)) in owners.iter_mut().zip(runs) {
             *place = *owner;
         }
-        Self { until, owners, spilled: runs.len() > RUNS_MAX }
+        Self { until, owners, spilled: experiment || runs.len() > RUNS_MAX }
     }
 }
 
 impl RouteEntry {
-    pub(crate) fn new(service: Arc<Service>, definition: EntryDefinition) -> Self {
+    /// The record of a service; `experiment` says whether one decides on its requests.
+    pub(crate) fn new(service: Arc<Service>, definition: EntryDefinition, experiment: bool) -> Self {
         Self {
             salted: service.salt.primed(),
-            runs: EntryRuns::of(service.runs()),
+            runs: EntryRuns::of(service.runs(), experiment),
             counter_index: CounterIndex::of(&service.spec.name),
             in_rotation: service.versions.iter().all(|version| version.endpoints.iter().any(|e| !e.drained)),
             normalize_path: service.spec.policy.normalize_path,
@@ -133,14 +135,19 @@ impl RouteEntry {
         scale(self.salted.with(key).finish())
     }
 
-    /// Index of the version that owns `slot`.
+    /// Index of the version that owns `slot` by the split.
     pub(crate) fn owner(&self, slot: u32) -> u16 {
+        self.sole_owner(slot).unwrap_or_else(|| self.service.owner(slot))
+    }
+
+    /// The same if it stands here, and no experiment has to be asked before the split.
+    pub(crate) fn sole_owner(&self, slot: u32) -> Option<u16> {
         if self.runs.spilled {
-            return self.service.owner(slot);
+            return None;
         }
         // Counted, not searched: a user's slot is random, so a branch on it is guessed wrong as often as not.
         let index = self.runs.until.iter().filter(|until| **until <= slot).count();
-        self.runs.owners[index]
+        Some(self.runs.owners[index])
     }
 
     /// The prefilters of the rules, in order.

@@ -116,6 +116,28 @@ proptest! {
         }
     }
 
+    /// What the first owner is called does not matter: the slots are those that it would have under a name that comes
+    /// first by itself. So every promise that holds for the natural order holds for each order.
+    #[test]
+    fn the_first_owner_is_as_if_its_name_came_first(history in history(), first in 0..NAMES.len()) {
+        let (first, renamed) = (NAMES[first], "a");
+        let rename = |weights: &Weights| {
+            let pairs = weights.iter().map(|(owner, weight)| {
+                (if owner.as_str() == first { name(renamed) } else { owner.clone() }, weight)
+            });
+            Weights::new(pairs.collect()).expect("the same weights")
+        };
+        let order = SlotOrder::First(first);
+        let (mut slots, mut others) = (Slots::fresh_in(order, &history[0]), Slots::fresh(&rename(&history[0])));
+        for wanted in &history[1..] {
+            let after = slots.relaid_in(order, wanted);
+            check_step(&slots, &after, wanted)?;
+            (slots, others) = (after, others.relaid(&rename(wanted)));
+            let text = slots.to_string().replace(&format!("{first}*"), "a*");
+            prop_assert_eq!(text, others.to_string());
+        }
+    }
+
     #[test]
     fn with_two_versions_the_later_one_owns_the_low_end(history in prop::collection::vec(0..=SLOTS, 1..20)) {
         let weights = |w: u32| from_slots(&[("v9", SLOTS - w), ("v10", w)]);

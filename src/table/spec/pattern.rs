@@ -27,6 +27,23 @@ pub enum Pattern {
     Present,
 }
 
+/// Two expressions are the same if their texts are.
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Exact(one), Self::Exact(other))
+            | (Self::Prefix(one), Self::Prefix(other))
+            | (Self::Suffix(one), Self::Suffix(other)) => one == other,
+            (Self::OneOf(one), Self::OneOf(other)) => one == other,
+            (Self::Regex(one), Self::Regex(other)) => one.as_str() == other.as_str(),
+            (Self::SemVer(one), Self::SemVer(other)) => one == other,
+            (Self::Number(one), Self::Number(other)) => one == other,
+            (Self::Present, Self::Present) => true,
+            _ => false,
+        }
+    }
+}
+
 impl Pattern {
     /// Whether `value` fits. Bytes that are not UTF-8 fit [`Pattern::Present`] only, and patterns compared as bytes.
     #[must_use]

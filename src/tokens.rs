@@ -1,4 +1,5 @@
-//! The bearer tokens in use: read at the start, and again when their files may have changed.
+//! The bearer tokens in use, of the admin API and of others who ask for some: read at the start, and again when their
+//! files may have changed.
 //!
 //! All of them change or none does: who rotates two tokens and gets one of them wrong still gets in with what worked
 //! before. What is wrong stays to be seen until the files are good again.
@@ -43,6 +44,8 @@ pub(crate) struct Token {
 
 /// The tokens in use, and their files.
 pub struct Tokens {
+    /// The section of the config that they are in.
+    section: &'static str,
     files: Vec<AccessToken>,
     in_use: RwLock<Arc<[Token]>>,
     /// Why newer files are not in use, a line each.
@@ -51,8 +54,10 @@ pub struct Tokens {
 
 /// A token that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("admin.tokens.{name}: {fault}")]
+#[error("{section}.tokens.{name}: {fault}")]
 pub struct BadToken {
+    /// The section of the config that it is in.
+    pub section: &'static str,
     /// The token.
     pub name: String,
     /// What is wrong with it.
@@ -93,15 +98,28 @@ pub(crate) struct TokensFound {
 }
 
 impl Tokens {
-    /// Reads the files.
-    pub(crate) fn new(files: Vec<AccessToken>) -> Result<Self, Vec<BadToken>> {
-        let tokens = read_good(&files)?;
+    /// Reads the files that this section of the config names.
+    pub(crate) fn new(section: &'static str, files: Vec<AccessToken>) -> Result<Self, Vec<BadToken>> {
+        let tokens = read_good(section, &files)?;
         tokens.iter().filter_map(|token| token.warning.as_ref()).for_each(|warning| tracing::warn!("{warning}"));
-        Ok(Self { files, in_use: RwLock::new(tokens.into()), problems: Mutex::default() })
+        Ok(Self { section, files, in_use: RwLock::new(tokens.into()), problems: Mutex::default() })
     }
 
     pub(crate) fn in_use(&self) -> Arc<[Token]> {
         Arc::clone(&self.in_use.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The section of the config that they are in.
+    #[must_use]
+    pub fn section(&self) -> &'static str {
+        self.section
+    }
+
+    /// The token that is `secret`. All are compared, each in constant time, so that the time tells nothing.
+    pub(crate) fn find(&self, secret: &[u8]) -> Option<(Arc<str>, AccessRole)> {
+        let tokens = self.in_use();
+        let found = tokens.iter().fold(None, |found, token| if token.is(secret) { Some(token) } else { found });
+        found.map(|token| (Arc::clone(&token.name), token.role))
     }
 
     fn told(&self) -> MutexGuard<'_, Vec<String>> {
@@ -128,7 +146,7 @@ impl Tokens {
     /// Reads the files again. Good ones are in use for the next call; bad ones change nothing. Gives what is worth
     /// telling: the names of the tokens that are new, or what is wrong; `None` when it is as it was.
     pub fn reload(&self) -> Option<Result<Vec<String>, Vec<String>>> {
-        let tokens = match read_good(&self.files) {
+        let tokens = match read_good(self.section, &self.files) {
             Ok(tokens) => tokens,
             Err(bad) => {
                 let lines: Vec<String> = bad.iter().map(ToString::to_string).collect();
@@ -159,18 +177,18 @@ impl fmt::Debug for Tokens {
 /// Reads the files of tokens only to say what is in them.
 #[must_use]
 pub(crate) fn examine_tokens(files: &[AccessToken]) -> TokensFound {
-    let (tokens, bad) = read(files);
+    let (tokens, bad) = read("", files);
     let warnings = tokens.into_iter().filter_map(|token| Some((token.name.to_string(), token.warning?)));
     TokensFound { warnings: warnings.collect(), bad }
 }
 
-fn read_good(files: &[AccessToken]) -> Result<Vec<Token>, Vec<BadToken>> {
-    let (tokens, bad) = read(files);
+fn read_good(section: &'static str, files: &[AccessToken]) -> Result<Vec<Token>, Vec<BadToken>> {
+    let (tokens, bad) = read(section, files);
     if bad.is_empty() { Ok(tokens) } else { Err(bad) }
 }
 
 /// The tokens that can be used, and what is wrong with the others.
-fn read(files: &[AccessToken]) -> (Vec<Token>, Vec<BadToken>) {
+fn read(section: &'static str, files: &[AccessToken]) -> (Vec<Token>, Vec<BadToken>) {
     let (mut tokens, mut bad) = (Vec::<Token>::new(), Vec::new());
     for file in files {
         let token =
@@ -180,7 +198,7 @@ fn read(files: &[AccessToken]) -> (Vec<Token>, Vec<BadToken>) {
             });
         match token {
             Ok(token) => tokens.push(token),
-            Err(fault) => bad.push(BadToken { name: file.name.clone(), fault }),
+            Err(fault) => bad.push(BadToken { section, name: file.name.clone(), fault }),
         }
     }
     (tokens, bad)
