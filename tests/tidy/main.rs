@@ -8,12 +8,14 @@
 //! - [`sizes`]: files and functions are short.
 //! - [`places`]: things of which there is exactly one.
 //! - [`forbidden`]: prints that can panic, and unfinished work.
+//! - [`console`]: its files are embedded, and text on the page is text.
 //! - [`words`]: comments and documents are plain.
 //! - [`dependencies`]: each dependency says why it is here.
 //! - [`metrics`]: each metric is documented.
 //! - [`report`]: what the sources come to, in numbers.
 //! - [`source`]: the sources as text, and how a rule is run.
 
+mod console;
 mod cycles;
 mod dependencies;
 mod forbidden;

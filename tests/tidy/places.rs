@@ -24,7 +24,8 @@ fn publishing_stores(source: &Source) -> Vec<String> {
 }
 
 fn statuses(source: &Source) -> Vec<String> {
-    let home = source.path == "src/proxy/request/local_reply.rs" || source.path.starts_with("src/admin");
+    let homes = ["src/proxy/request/local_reply.rs", "src/ofrep/protocol_error.rs", "src/events/event_refusal.rs"];
+    let home = homes.contains(&source.path.as_str()) || source.path.starts_with("src/admin");
     if source.test || home || ["cli", "demo"].contains(&source.module()) {
         return Vec::new();
     }

@@ -131,8 +131,13 @@ pub(crate) fn heads(rest: &str) -> Vec<&str> {
     names
 }
 
-/// All that people read: the sources in `src`, `tests` and `benches`, the documents, and the configs that explain
-/// themselves.
+/// The files of the console.
+pub(crate) fn console_files() -> Vec<(String, String)> {
+    texts().into_iter().filter(|(path, _)| path.starts_with("console/")).collect()
+}
+
+/// All that people read: the sources in `src`, `tests` and `benches`, the documents, the configs that explain
+/// themselves, and the console.
 pub(crate) fn texts() -> Vec<(String, String)> {
     fn walk(root: &Path, folder: &Path, found: &mut Vec<(String, String)>) {
         for entry in fs::read_dir(folder).expect("a readable folder") {
@@ -141,16 +146,15 @@ pub(crate) fn texts() -> Vec<(String, String)> {
             let name = name.replace('\\', "/");
             if path.is_dir() && !name.starts_with("tests/clients") && name != "tests/golden" {
                 walk(root, &path, found);
-            } else if path
-                .extension()
-                .is_some_and(|extension| ["rs", "md", "toml"].iter().any(|read| *read == extension))
-            {
+            } else if path.extension().is_some_and(|extension| {
+                ["rs", "md", "toml", "js", "css", "html", "svg"].iter().any(|read| *read == extension)
+            }) {
                 found.push((name, fs::read_to_string(&path).expect("a readable file")));
             }
         }
     }
     let (root, mut found) = (Path::new(env!("CARGO_MANIFEST_DIR")), Vec::new());
-    for folder in ["src", "tests", "benches", "docs", "config", "examples"] {
+    for folder in ["src", "console", "tests", "benches", "docs", "config", "examples"] {
         walk(root, &root.join(folder), &mut found);
     }
     for name in ["README.md", "CONTRIBUTING.md", "SECURITY.md"] {

@@ -7,6 +7,8 @@ use pointsman::testing::admin::{
 };
 use pointsman::testing::control::Store;
 
+use serde_json::Value;
+
 use crate::support::control::{Control, token_file};
 use crate::support::spec::services;
 
@@ -51,6 +53,65 @@ async fn tokens_have_roles_and_are_authors() {
     for open in ["/healthz", "/readyz", "/metrics"] {
         assert_eq!(control.get(open).await.status, 200, "{open}");
     }
+}
+
+/// The calls of the API's description that are no `GET`, as they stand in a request line: each with whether it may be
+/// dry.
+fn changing_calls(document: &Value) -> Vec<(String, bool)> {
+    let mut calls = Vec::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let mut path = path.clone();
+        for (place, known) in [("{service}", "shop"), ("{version}", "v1"), ("{order}", "pause"), ("{id}", "1")] {
+            path = path.replace(place, known);
+        }
+        for (method, operation) in operations.as_object().unwrap().iter().filter(|(method, _)| *method != "get") {
+            let parameters = operation["parameters"].as_array();
+            let dry = parameters.is_some_and(|all| all.iter().any(|parameter| parameter["name"] == "dry_run"));
+            calls.push((format!("{} {path}", method.to_uppercase()), dry));
+        }
+    }
+    calls
+}
+
+#[tokio::test]
+async fn a_caller_that_may_look_may_ask_what_a_change_would_do_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = |name: &str, role| AccessToken { name: name.to_owned(), role, file: token_file(&folder, name, name) };
+    let tokens = vec![token("board", AccessRole::Read), token("ada", AccessRole::Operate)];
+    let control = start(&loopback(), &AccessSettings { tokens, ..AccessSettings::default() });
+    let with = |name: &str| format!("content-type: application/json\r\nauthorization: Bearer {name}\r\n");
+    let document = control.call("GET /v1/openapi.json", &with("board"), "").await.json();
+    let calls = changing_calls(&document);
+    assert!(calls.iter().filter(|(_, dry)| *dry).count() > 8, "{calls:?}");
+    for (call, dry) in &calls {
+        // It changes nothing in any case, and is told so by its own refusals of what it does not know.
+        let reads = ["/evaluate", "/explain", "/simulate"].iter().any(|end| call.ends_with(end));
+        let body = if call.ends_with("/split") { r#"{"v2": 100}"# } else { "{}" };
+        for (query, allowed) in [
+            ("?dry_run=true", *dry),
+            ("?dry_run", *dry),
+            ("", false),
+            ("?dry_run=false", false),
+            ("?dry_run=true&dry_run=true", false),
+            ("?dry_run=true&more=1", false),
+            ("?dry_run=yes", false),
+        ] {
+            let status = control.call(&format!("{call}{query}"), &with("board"), body).await.status;
+            assert_eq!(status != 403, allowed || reads, "{call}{query}: {status}");
+        }
+    }
+    let would = control.call(&format!("{SPLIT}?dry_run=true"), &with("board"), r#"{"v2": 100}"#).await;
+    assert_eq!((would.status, &would.json()["dry_run"]), (200, &true.into()), "{would:?}");
+    assert_eq!(control.table().revision, 1);
+}
+
+#[tokio::test]
+async fn a_call_that_cannot_be_dry_is_not_made_as_if_nothing_had_been_said() {
+    let control = start(&loopback(), &AccessSettings::default());
+    let body = r#"{"services": ["shop"], "max": "10s"}"#;
+    let refused = control.send("POST /v1/hold?dry_run=true", body).await.refusal(422);
+    assert_eq!(refused, ["?dry_run: a condition"]);
+    assert_eq!(control.get("/v1/hold").await.json(), serde_json::json!([]));
 }
 
 #[tokio::test]

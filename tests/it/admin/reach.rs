@@ -320,6 +320,8 @@ async fn writes(control: &Control) -> Vec<(String, String)> {
             .replace("{address}", "127.0.0.1:1")
             .replace("{order}", "pause")
             .replace("{id}", "1")
+            .replace("{flag}", "new")
+            .replace("{experiment}", "button")
             .replace("{revision}", "1");
         let methods = methods.as_object().unwrap().keys().map(|method| method.to_uppercase());
         calls.extend(methods.filter(|method| method != "GET").map(|method| (method, path.clone())));
@@ -381,7 +383,7 @@ async fn who_may_only_look_can_change_nothing() {
     for (method, path) in writes(&document).await {
         let line = format!("{method} {path}");
         control.call(&line, json, "{}").await.refusal(401);
-        if path != "/v1/explain" {
+        if !matches!(&*path, "/v1/explain" | "/v1/simulate") && !path.ends_with("/evaluate") {
             control.call(&line, &token, "{}").await.refusal(403);
         }
     }

@@ -33,6 +33,28 @@ fn service(more: &str) -> String {
     )
 }
 
+#[test]
+fn flags_that_follow_each_other_have_an_end_that_is_near() {
+    let flags = |count: usize| {
+        let follows = |i: usize| format!("[flags.f{i}]\nfollows = {{ flag = \"f{}\", on = \"on\" }}\n", i + 1);
+        service("") + &(1..count).map(follows).collect::<String>() + &format!("[flags.f{count}]\n")
+    };
+    good(&flags(16));
+    let wanted = |flag: &str| {
+        format!("flags.{flag}.follows.flag: found more than 16 flags that follow each other, want at most 16")
+    };
+    let found = report(&flags(17));
+    assert!(found.contains(&wanted("f1")) && found.lines().count() == 1, "{found}");
+    // However long it is, it is told once, and soon.
+    let found = report(&flags(20_000));
+    assert!(found.contains(&wanted("f19984")) && found.lines().count() == 1, "{found}");
+    let round = flags(40).replace("[flags.f40]", "[flags.f40]\nfollows = { flag = \"f21\", on = \"on\" }");
+    let found = report(&round);
+    let told =
+        found.contains("flags.f21.follows.flag: found a circle: f21 -> f22 -> ") && found.contains(" -> f40 -> f21, ");
+    assert!(told && found.contains(&wanted("f4")) && found.lines().count() == 2, "{found}");
+}
+
 /// Each `NAME.toml` has its report in `NAME.problems`; `UPDATE_GOLDEN=1` writes the reports anew.
 #[test]
 fn bad_configs_get_their_golden_reports() {
@@ -162,13 +184,21 @@ proptest! {
 }
 
 /// Where the keys of each raw section stand in a file.
-const SECTIONS: [(&str, &[&str]); 39] = [
+const SECTIONS: [(&str, &[&str]); 55] = [
     ("access_log.rs RawAccessLog", &["access_log"]),
     ("admin.rs RawAdmin", &["admin"]),
     ("admin.rs RawToken", &["admin.tokens.X"]),
     ("admin.rs RawClient", &["admin.clients.X"]),
+    ("callers.rs RawCallerToken", &["events.tokens.X", "ofrep.tokens.X"]),
     ("condition.rs RawCondition", &["services.X.rules.when"]),
+    ("definition.rs RawExperiment", &["experiments.X"]),
+    ("definition.rs RawArms", &["experiments.X.arms"]),
+    ("metric.rs RawExperimentMetric", &["experiments.X.metrics"]),
+    ("metric.rs RawRequestMatch", &["experiments.X.metrics.when"]),
+    ("events.rs RawEvents", &["events"]),
+    ("flag_rule.rs RawFlagRule", &["flags.X.rules"]),
     ("group.rs RawGroup", &["groups.X"]),
+    ("guardrails.rs RawGuardrailTable", &["services.X.rollout.guardrails"]),
     ("health.rs RawHealth", &["services.X.versions.X.health"]),
     ("hook.rs RawHookTable", &["services.X.rollout.upgrade"]),
     ("judge.rs RawJudge", &["services.X.rollout.judge"]),
@@ -179,6 +209,7 @@ const SECTIONS: [(&str, &[&str]); 39] = [
     ("mod.rs RawListener", &["listeners.X"]),
     ("mod.rs RawConfig", &[]),
     ("notify.rs RawNotify", &["notify.X"]),
+    ("ofrep.rs RawOfrep", &["ofrep"]),
     ("on_shift.rs RawAfter", &["services.X.on_shift"]),
     ("outlier.rs RawOutlier", &["services.X.outlier"]),
     ("pattern.rs RawPatternTable", &["pattern"]),
@@ -189,6 +220,8 @@ const SECTIONS: [(&str, &[&str]); 39] = [
     ("rollout.rs RawGradual", &["services.X.rollout.rollback"]),
     ("rollout.rs RawRollout", &["services.X.rollout"]),
     ("rule.rs RawRule", &["services.X.rules"]),
+    ("mod.rs RawFlag", &["flags.X"]),
+    ("raw_flags.rs RawImport", &["flags"]),
     ("mod.rs RawService", &["services.X"]),
     ("shield.rs RawShieldTable", &["services.X.shield"]),
     ("smoke.rs RawSmoke", &["services.X.rollout.smoke"]),
@@ -196,6 +229,12 @@ const SECTIONS: [(&str, &[&str]); 39] = [
     ("own_metrics.rs RawCompare", &["services.X.rollout.metrics.compare"]),
     ("state.rs RawState", &["state"]),
     ("step.rs RawStepTable", &["services.X.rollout.steps"]),
+    // Written beside a config; docs/experiments.md has their keys.
+    ("sums.rs RawSums", &[]),
+    ("sums.rs RawArm", &[]),
+    ("sums.rs RawMetricSums", &[]),
+    ("sums.rs RawArmSums", &[]),
+    ("sums.rs RawSecond", &[]),
     ("tls.rs RawServerTls", &["listeners.X.tls"]),
     ("tls.rs RawClientTls", &["services.X.versions.X.tls"]),
     ("tls.rs RawKeyPair", &["listeners.X.tls.certificates"]),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pointsman::testing::control::watch::{ConfigFacts, ConfigSource, ConfigSourceDeps, FileContent};
+use pointsman::testing::control::watch::{ConfigFacts, ConfigSource, ConfigSourceDeps, ConfigText, FileContent};
 use pointsman::testing::files::Reloader;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -15,11 +15,11 @@ use crate::support::control::Control;
 use crate::support::spec::services;
 
 /// Reads files that are one split of `shop`, or `bad`.
-fn read(text: &str) -> Result<FileContent, Vec<String>> {
+fn read(ConfigText { text, .. }: &ConfigText) -> Result<FileContent, Vec<String>> {
     match text.trim() {
         "bad" => Err(vec!["line 1: it is bad".to_owned(), "line 2: and so is this".to_owned()]),
         split => Ok(FileContent {
-            services: services(&[("cart", "v1=100 v2=0"), ("shop", split)]),
+            specs: services(&[("cart", "v1=100 v2=0"), ("shop", split)]).into(),
             needs_restart: vec!["proxy.workers".to_owned()],
             ..FileContent::default()
         }),
@@ -31,13 +31,14 @@ fn start(path: &Path, control: &Control) -> watch::Receiver<ConfigFacts> {
     let text = fs::read_to_string(path).unwrap();
     let deps = ConfigSourceDeps {
         read: Arc::new(read),
+        read_import: Arc::new(|_| None),
         prepare: Arc::new(|_| Box::pin(async {})),
         handle: control.handle.clone(),
         published: Arc::clone(&control.admin.exporter.sources().published),
         facts,
         releases: watch::Sender::default(),
     };
-    let mut watch = Reloader::new(ConfigSource::new(path.to_owned(), text, deps));
+    let mut watch = Reloader::new(ConfigSource::new(path.to_owned(), ConfigText { text, imported: None }, deps));
     let mut hangup = signal(SignalKind::hangup()).unwrap();
     tokio::spawn(async move { watch.run(&mut hangup, std::future::pending()).await });
     seen

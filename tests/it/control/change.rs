@@ -6,24 +6,28 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pointsman::testing::control::change::{Entry, History, PlanError, Planned, plan};
-use pointsman::testing::control::{Change, State};
+use pointsman::testing::control::{Change, FileSpecs, RollbackScope, State};
 use pointsman::testing::problem::{Problem, ProblemKind};
 use pointsman::testing::table::{
-    Addresses, EndpointAddress, HostPort, Name, SLOTS, ServiceSpec, Slots, Weight, Weights,
+    Addresses, EndpointAddress, ExperimentRun, FlagState, HostPort, Name, SLOTS, Slots, Weight, Weights,
 };
 use proptest::prelude::*;
 
 use crate::support::spec::{address, name, service, services, weights};
 
-/// A writer without a disk: applies plans and remembers every split.
+/// A writer without a disk: applies plans and remembers every split, every state of a flag, and every run.
 #[derive(Default)]
-struct World {
-    state: State,
+pub struct World {
+    pub state: State,
     past: Past,
 }
 
 #[derive(Default)]
-struct Past(Vec<Row>);
+struct Past {
+    splits: Vec<Row>,
+    flags: Vec<FlagRow>,
+    runs: Vec<RunRow>,
+}
 
 struct Row {
     revision: u64,
@@ -33,41 +37,75 @@ struct Row {
     slots: Slots,
 }
 
+struct FlagRow {
+    revision: u64,
+    restores: Option<u64>,
+    flag: Name,
+    state: FlagState,
+}
+
+struct RunRow {
+    revision: u64,
+    restores: Option<u64>,
+    experiment: Name,
+    run: ExperimentRun,
+}
+
 impl History for Past {
     type Error = Infallible;
 
     fn entries(&self, service: &Name) -> Result<Vec<Entry>, Infallible> {
-        let own = self.0.iter().filter(|row| row.service == *service);
+        let own = self.splits.iter().filter(|row| row.service == *service);
         Ok(own.map(|row| Entry { revision: row.revision, restores: row.restores }).collect())
     }
 
     fn split_at(&self, service: &Name, revision: u64) -> Result<Option<(Arc<str>, Slots)>, Infallible> {
-        let own = self.0.iter().rev().find(|row| row.service == *service && row.revision <= revision);
+        let own = self.splits.iter().rev().find(|row| row.service == *service && row.revision <= revision);
         Ok(own.map(|row| (Arc::clone(&row.salt), row.slots.clone())))
+    }
+
+    fn flag_entries(&self, flag: &Name) -> Result<Vec<Entry>, Infallible> {
+        let own = self.flags.iter().filter(|row| row.flag == *flag);
+        Ok(own.map(|row| Entry { revision: row.revision, restores: row.restores }).collect())
+    }
+
+    fn flag_at(&self, flag: &Name, revision: u64) -> Result<Option<FlagState>, Infallible> {
+        let own = self.flags.iter().rev().find(|row| row.flag == *flag && row.revision <= revision);
+        Ok(own.map(|row| row.state.clone()))
+    }
+
+    fn experiment_entries(&self, experiment: &Name) -> Result<Vec<Entry>, Infallible> {
+        let own = self.runs.iter().filter(|row| row.experiment == *experiment);
+        Ok(own.map(|row| Entry { revision: row.revision, restores: row.restores }).collect())
+    }
+
+    fn experiment_at(&self, experiment: &Name, revision: u64) -> Result<Option<ExperimentRun>, Infallible> {
+        let own = self.runs.iter().rev().find(|row| row.experiment == *experiment && row.revision <= revision);
+        Ok(own.map(|row| row.run.clone()))
     }
 }
 
 impl World {
-    fn new(specs: Vec<Arc<ServiceSpec>>) -> Self {
+    pub fn new(specs: impl Into<FileSpecs>) -> Self {
         let mut world = Self::default();
-        world.apply(&Change::File(specs)).expect("a good file");
+        world.apply(&Change::File(specs.into())).expect("a good file");
         world
     }
 
-    fn plan(&self, change: &Change) -> Result<Planned, Vec<Problem>> {
+    pub fn plan(&self, change: &Change) -> Result<Planned, Vec<Problem>> {
         plan(&self.state, &self.past, change).map_err(|error| match error {
             PlanError::Problems(problems) => problems,
             PlanError::History(never) => match never {},
         })
     }
 
-    fn apply(&mut self, change: &Change) -> Result<bool, Vec<Problem>> {
+    pub fn apply(&mut self, change: &Change) -> Result<bool, Vec<Problem>> {
         let planned = self.plan(change)?;
         let changed = planned.is_revision(&self.state);
         self.state.revision += u64::from(changed);
         for (service, traffic) in &planned.next {
             if self.state.splits_anew(service, traffic) {
-                self.past.0.push(Row {
+                self.past.splits.push(Row {
                     revision: self.state.revision,
                     restores: planned.restores,
                     service: service.clone(),
@@ -76,21 +114,39 @@ impl World {
                 });
             }
         }
+        self.past.flags.extend(planned.flags.next.iter().map(|(flag, state)| FlagRow {
+            revision: self.state.revision,
+            restores: planned.restores,
+            flag: flag.clone(),
+            state: FlagState::clone(state),
+        }));
+        self.past.runs.extend(planned.experiments.next.iter().map(|(experiment, run)| RunRow {
+            revision: self.state.revision,
+            restores: planned.restores,
+            experiment: experiment.clone(),
+            run: ExperimentRun::clone(run),
+        }));
         self.state.traffic.extend(planned.next);
         self.state.intent.extend(planned.intent);
-        if let Change::File(specs) = change {
-            self.state.specs = specs.iter().map(|spec| (spec.name.clone(), Arc::clone(spec))).collect();
+        self.state.flags.enter(&planned.flags);
+        self.state.experiments.enter(&planned.experiments);
+        if let Change::File(FileSpecs { services, flags, experiments, guardrails }) = change {
+            self.state.specs = services.iter().map(|spec| (spec.name.clone(), Arc::clone(spec))).collect();
+            self.state.flags.specs = Arc::clone(flags);
+            self.state.experiments.specs = Arc::clone(experiments);
+            self.state.experiments.guardrails = Arc::clone(guardrails);
         }
         Ok(changed)
     }
 
-    fn shift(&mut self, service: &str, split: &str) -> bool {
+    pub fn shift(&mut self, service: &str, split: &str) -> bool {
         self.apply(&shift(service, split)).expect("a good shift")
     }
 
     fn rollback(&mut self, to: Option<u64>, services: Option<&[&str]>) -> Result<bool, Vec<Problem>> {
         let services = services.map(|list| list.iter().map(|text| name(text)).collect());
-        self.apply(&Change::Rollback { to, services })
+        let scope = services.map(|services| RollbackScope { services, ..RollbackScope::default() });
+        self.apply(&Change::Rollback { to, scope })
     }
 
     fn split(&self, service: &str) -> String {
@@ -102,7 +158,7 @@ impl World {
     }
 
     /// Salt and runs of all services.
-    fn splits(&self) -> BTreeMap<Name, (Arc<str>, String)> {
+    pub fn splits(&self) -> BTreeMap<Name, (Arc<str>, String)> {
         let split = |(name, traffic): (&Name, &Arc<pointsman::testing::table::Traffic>)| {
             (name.clone(), (Arc::clone(&traffic.salt), traffic.slots.to_string()))
         };
@@ -110,7 +166,7 @@ impl World {
     }
 }
 
-fn shift(service: &str, split: &str) -> Change {
+pub fn shift(service: &str, split: &str) -> Change {
     Change::Splits([(name(service), weights(split))].into())
 }
 
@@ -138,7 +194,7 @@ fn rollback_steps_back_and_never_forth() {
 fn a_rollback_of_a_service_to_before_it_was_there_is_refused() {
     let mut world = World::new(services(&[("shop", "v1=100 v2=0")]));
     let both = services(&[("cart", "v1=100 v2=0"), ("shop", "v1=100 v2=0")]);
-    world.apply(&Change::File(both)).expect("a good file");
+    world.apply(&Change::File(both.into())).expect("a good file");
     world.shift("cart", "v1=80 v2=20");
     let problems = world.rollback(Some(1), Some(&["cart"])).expect_err("there was no cart");
     assert!(problems[0].to_string().contains("cart, which was not there at revision 1"), "{problems:?}");
@@ -177,7 +233,7 @@ fn the_file_counts_when_it_changes_there() {
     let mut world = World::new(services(&[("shop", "v1=95 v2=5")]));
     world.shift("shop", "v1=50 v2=50");
     let mut reload = |list: &[(&str, &str)]| {
-        let changed = world.apply(&Change::File(services(list))).expect("a good file");
+        let changed = world.apply(&Change::File(services(list).into())).expect("a good file");
         (changed, world.split("shop"))
     };
     assert_eq!(reload(&[("shop", "v1=95 v2=5")]), (false, "v1=50 v2=50".to_owned()), "nothing new in the file");
@@ -193,7 +249,7 @@ fn the_file_counts_when_it_changes_there() {
 fn a_version_that_leaves_gives_its_slots_up() {
     let mut world = World::new(services(&[("shop", "v1=95 v2=5")]));
     world.shift("shop", "v2=100");
-    assert!(world.apply(&Change::File(services(&[("shop", "v1=100")]))).expect("a good file"));
+    assert!(world.apply(&Change::File(services(&[("shop", "v1=100")]).into())).expect("a good file"));
     assert_eq!(world.split("shop"), "v1=100");
     let problems = world.rollback(Some(1), None).expect_err("v2 is gone");
     assert!(problems[0].found.contains("v2"), "{problems:?}");
@@ -207,7 +263,7 @@ fn endpoints_that_leave_are_not_drained_any_more() {
     assert_eq!(world.apply(&drain), Ok(true));
     let mut spec = service("shop", "v1=95 v2=5");
     spec.versions[0].endpoints.remove(0);
-    assert_eq!(world.apply(&Change::File(vec![Arc::new(spec)])), Ok(false), "no revision for it");
+    assert_eq!(world.apply(&Change::File(vec![Arc::new(spec)].into())), Ok(false), "no revision for it");
     assert!(world.state.traffic["shop"].drained.is_empty());
 }
 
@@ -240,7 +296,7 @@ fn a_drained_name_is_kept_apart_from_its_addresses() {
     assert_eq!(world.apply(&change(found.into(), false)), Ok(true));
     assert_eq!(world.apply(&change(by_name, true)), Ok(true));
     spec.versions[0].names.clear();
-    assert_eq!(world.apply(&Change::File(vec![Arc::new(spec)])), Ok(false), "no revision for it");
+    assert_eq!(world.apply(&Change::File(vec![Arc::new(spec)].into())), Ok(false), "no revision for it");
     assert!(world.state.traffic["shop"].drained.is_empty(), "a name that left the config");
 }
 
@@ -300,8 +356,8 @@ fn step(versions: usize) -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Weights in the proportions of `parts`.
-fn in_proportion(parts: &[u32]) -> Weights {
+/// Weights in the proportions of `parts`, of versions `v1` and so on.
+pub fn in_proportion(parts: &[u32]) -> Weights {
     let total: u32 = parts.iter().sum::<u32>().max(1);
     let mut slots: Vec<u32> = parts.iter().map(|part| part * (SLOTS / 1_000) * 1_000 / total).collect();
     let missing = SLOTS - slots.iter().sum::<u32>();
@@ -319,10 +375,10 @@ fn change(step: &Step, versions: usize, revisions: u64) -> Change {
             let to = name(&format!("v{}", usize::from(*version) % versions + 1));
             Change::Flip { service: service(index), to }
         }
-        Step::Undo => Change::Rollback { to: None, services: None },
+        Step::Undo => Change::Rollback { to: None, scope: None },
         Step::Back(index) => {
             let to = 1 + index.index(usize::try_from(revisions).unwrap()) as u64;
-            Change::Rollback { to: Some(to), services: None }
+            Change::Rollback { to: Some(to), scope: None }
         }
     }
 }

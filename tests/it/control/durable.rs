@@ -9,10 +9,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use http::Method;
+use pointsman::cli::client::CallError;
+use pointsman::testing::table::{ExperimentRun, FlagState, Slots, Weight};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use rusqlite::Connection;
-use serde_json::json;
+use rusqlite::{Connection, Row};
+use serde_json::{Value, json};
 
 use crate::support::process::{Process, config};
 use crate::support::{client, eventually, get};
@@ -27,43 +29,122 @@ fn nowhere() -> SocketAddr {
     ([127, 0, 0, 1], 9).into()
 }
 
-/// Writes until the process is gone; returns what was acknowledged: revision -> weight of v2 in slots.
-fn write_until_gone(process: &Process, seed: u64, acknowledged: &Mutex<BTreeMap<u64, u32>>) {
+/// A flag of the config, which is launched and disabled while the process is killed, and an experiment, which is
+/// started and stopped.
+const FLAG: &str = "[flags.new]\nrules = [{ name = \"launch\", serve = { on = 10, off = 90 } }]\n\
+    [experiments.button]\nservice = \"shop\"\narms = { control = \"v1\", treatment = \"v2\" }\n\
+    metrics = [{ name = \"purchase\", kind = \"conversion\", when = { path = \"/orders\" } }]\n";
+
+/// What a revision did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    /// This number of slots has v2.
+    Split(u32),
+    /// This number of slots of the flag's rule has `on`.
+    Launch(u32),
+    /// The flag is enabled, or not.
+    Enabled(bool),
+    /// The experiment runs with this number of slots at least.
+    Started(u32),
+    /// It is stopped.
+    Stopped,
+}
+
+impl Written {
+    fn random(random: &mut StdRng) -> Self {
+        let slots = random.random_range(0..=100_000);
+        match random.random_range(0..6) {
+            0 | 1 => Self::Split(slots),
+            2 => Self::Launch(slots),
+            3 => Self::Enabled(slots % 2 == 0),
+            4 => Self::Started(slots.max(1)),
+            _ => Self::Stopped,
+        }
+    }
+
+    fn send(self, process: &Process) -> Result<Value, CallError> {
+        let per_cent = |slots: u32| (f64::from(slots) / 1_000.0, f64::from(100_000 - slots) / 1_000.0);
+        match self {
+            Self::Split(slots) => {
+                let (v2, v1) = per_cent(slots);
+                process.send(Method::PUT, "/v1/services/shop/split", json!({ "v1": v1, "v2": v2 }))
+            }
+            Self::Launch(slots) => {
+                let (on, off) = per_cent(slots);
+                process.send(Method::PUT, "/v1/flags/new", json!({ "serve": { "on": on, "off": off } }))
+            }
+            Self::Enabled(enabled) => process.send(Method::PUT, "/v1/flags/new", json!({ "enabled": enabled })),
+            Self::Started(slots) => {
+                // Nothing listens behind it, which one who insists does not mind.
+                let body = json!({ "share": per_cent(slots).0, "force": true });
+                process.send(Method::POST, "/v1/experiments/button/start", body)
+            }
+            Self::Stopped => process.send(Method::POST, "/v1/experiments/button/stop", json!({})),
+        }
+    }
+
+    /// Whether a revision of the file is this.
+    fn is(self, stored: &Stored) -> bool {
+        let slots = |runs: &str| Slots::parse(runs).expect("whole runs");
+        let state = || FlagState::parse(stored.flag.as_deref().unwrap_or_default()).expect("a whole state");
+        let run = || ExperimentRun::parse(stored.run.as_deref().unwrap_or_default()).expect("a whole run");
+        match self {
+            Self::Split(count) => stored.runs.as_deref().map(|runs| slots(runs).count("v2")) == Some(count),
+            Self::Launch(count) => state().rules["launch"].count("on") == count,
+            Self::Enabled(enabled) => state().enabled == enabled,
+            Self::Started(count) => run().running && run().slots.count() == count,
+            Self::Stopped => !run().running,
+        }
+    }
+}
+
+/// A revision of the file: the runs of the service, the state of the flag, the run of the experiment.
+#[derive(Debug)]
+struct Stored {
+    runs: Option<String>,
+    flag: Option<String>,
+    run: Option<String>,
+}
+
+/// Writes until the process is gone; returns what was acknowledged, by revision.
+fn write_until_gone(process: &Process, seed: u64, acknowledged: &Mutex<BTreeMap<u64, Written>>) {
     let mut random = StdRng::seed_from_u64(seed);
     loop {
-        let slots: u32 = random.random_range(0..=100_000);
-        let percent = f64::from(slots) / 1_000.0;
-        let rest = f64::from(100_000 - slots) / 1_000.0;
-        match process.send(Method::PUT, "/v1/services/shop/split", json!({ "v1": rest, "v2": percent })) {
+        let written = Written::random(&mut random);
+        match written.send(process) {
             Ok(answer) => {
                 if answer["changed"] == true {
-                    acknowledged.lock().unwrap().insert(answer["revision"].as_u64().unwrap(), slots);
+                    acknowledged.lock().unwrap().insert(answer["revision"].as_u64().unwrap(), written);
                 }
             }
+            // A run does not let go of users.
+            Err(CallError::Refused { status, .. }) if status == 409 && matches!(written, Written::Started(_)) => {}
             Err(_gone) => return,
         }
     }
 }
 
-/// Every revision in the file, with the slots of v2 in its runs.
-fn revisions(database: &Path) -> BTreeMap<u64, u32> {
+/// Every revision in the file.
+fn revisions(database: &Path) -> BTreeMap<u64, Stored> {
     let store = Connection::open(database).unwrap();
     let whole: String = store.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(whole, "ok");
-    let mut rows = store
-        .prepare("SELECT r.number, t.runs FROM revisions r LEFT JOIN traffic t ON t.revision = r.number ORDER BY 1")
-        .unwrap();
-    let rows = rows
-        .query_map([], |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, Option<String>>(1)?)))
-        .unwrap();
-    let all: BTreeMap<u64, u32> = rows
-        .map(|row| {
-            let (number, runs) = row.unwrap();
-            let runs = runs.unwrap_or_else(|| panic!("revision {number} is there, its split is not"));
-            let slots = pointsman::testing::table::Slots::parse(&runs).expect("whole runs");
-            (number, slots.count("v2"))
-        })
-        .collect();
+    let all = "SELECT r.number, t.runs, f.state, e.run FROM revisions r
+        LEFT JOIN traffic t ON t.revision = r.number
+        LEFT JOIN experiment_runs e ON e.revision = r.number
+        LEFT JOIN flag_states f ON f.revision = r.number ORDER BY 1";
+    let mut rows = store.prepare(all).unwrap();
+    let stored = |row: &Row<'_>| {
+        let stored = Stored { runs: row.get(1)?, flag: row.get(2)?, run: row.get(3)? };
+        Ok((row.get::<_, i64>(0)?.cast_unsigned(), stored))
+    };
+    let all: BTreeMap<u64, Stored> = rows.query_map([], stored).unwrap().map(Result::unwrap).collect();
+    for (number, stored) in &all {
+        let parts = [&stored.runs, &stored.flag, &stored.run].map(Option::is_some);
+        let count = parts.iter().filter(|part| **part).count();
+        let whole = if *number == 1 { parts == [true, true, false] } else { count == 1 };
+        assert!(whole, "revision {number} is there, what it did is not: {stored:?}");
+    }
     let count = all.len() as u64;
     assert!(all.keys().copied().eq(1..=count), "no revision is left out");
     all
@@ -76,7 +157,7 @@ fn what_was_acknowledged_survives_kill_9() {
     let mut random = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();
     let (path, database) = (folder.path().join("pointsman.toml"), folder.path().join("pointsman.db"));
-    std::fs::write(&path, config(nowhere(), nowhere(), "")).unwrap();
+    std::fs::write(&path, config(nowhere(), nowhere(), FLAG)).unwrap();
     let acknowledged = Mutex::new(BTreeMap::new());
     for round in 0..KILLS {
         let process = Process::start(&path);
@@ -96,9 +177,28 @@ fn what_was_acknowledged_survives_kill_9() {
     }
     let stored = revisions(&database);
     let acknowledged = acknowledged.into_inner().unwrap();
-    for (number, slots) in &acknowledged {
-        assert_eq!(stored.get(number), Some(slots), "revision {number} was acknowledged");
+    for (number, written) in &acknowledged {
+        let found = stored.get(number).unwrap_or_else(|| panic!("revision {number} was acknowledged: {written:?}"));
+        assert!(written.is(found), "revision {number} was acknowledged: {written:?}, and is {found:?}");
     }
+    let flags = acknowledged.values().filter(|written| !matches!(written, Written::Split(_))).count();
+    assert!(flags > 0 && flags < acknowledged.len(), "both kinds: {flags} of {}", acknowledged.len());
+    // And what is in force after the last kill is what is stored.
+    let process = Process::start(&path);
+    let flag = process.get("/v1/flags/new");
+    let last = stored.values().rev().find_map(|stored| stored.flag.as_deref()).expect("the file's, at least");
+    let last = FlagState::parse(last).expect("a whole state");
+    assert_eq!(flag["enabled"], last.enabled, "{flag}");
+    let on = Weight::from_slots(last.rules["launch"].count("on")).expect("a weight").percent();
+    assert_eq!(flag["rules"][0]["serve"]["on"], on, "{flag}");
+    let runs =
+        acknowledged.values().filter(|written| matches!(written, Written::Started(_) | Written::Stopped)).count();
+    assert!(runs > 0, "no start and no stop of {}", acknowledged.len());
+    // A stop says what is in force: nothing, if there was nothing to stop.
+    let last = stored.values().rev().find_map(|stored| stored.run.as_deref()).expect("one was started");
+    let runs = ExperimentRun::parse(last).expect("a whole run").running;
+    let stopped = process.send(Method::POST, "/v1/experiments/button/stop", json!({})).expect("it works");
+    assert_eq!(stopped["changed"], runs, "{last}: {stopped}");
     println!("{KILLS} kills, {} revisions acknowledged, {} stored", acknowledged.len(), stored.len());
     assert!(acknowledged.len() as u64 > KILLS, "the kills must fall into writes");
 }

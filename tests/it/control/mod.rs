@@ -2,6 +2,8 @@
 
 mod change;
 mod durable;
+mod experiments;
+mod flags;
 mod hold;
 mod store;
 mod store_lost;

@@ -7,8 +7,8 @@
 //! small that structure finds more than coverage; the price is that nothing is learned from one run for the next.
 //!
 //! `cargo test` runs each target briefly and always with the same seed, so that one change is not held up by another
-//! one's luck. With `FUZZ_SECONDS` all targets together run so long (`make fuzz`, with one thread), each run with a new
-//! seed, which is printed; `FUZZ_SEED` repeats it.
+//! one's luck. With `FUZZ_SECONDS` all targets together run so long (`make fuzz`, a target on each core at a time),
+//! each run with a new seed, which is printed; `FUZZ_SEED` repeats it.
 //!
 //! A new target is a file with a test that calls [`run`], and a line in [`TARGETS`].
 

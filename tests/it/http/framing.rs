@@ -319,8 +319,8 @@ fn pipelined_requests_are_answered_in_order_and_arrive_apart() {
 fn request_trailers_are_filtered_and_harmless_ones_pass() {
     let bad = "Content-Length: 9\r\nHost: evil\r\nAuthorization: x\r\nTransfer-Encoding: gzip\r\nConnection: close\r\n\
                TE: gzip\r\nUpgrade: h2c\r\nTrailer: x\r\nX-Forwarded-For: 6.6.6.6\r\nCookie: a=b\r\nProxy-Authorization: x\r\n\
-               Keep-Alive: 1\r\n";
-    let names = "X-Ok, Content-Length, Host, Authorization, Transfer-Encoding, Connection, TE, Upgrade, Trailer, \
+               Keep-Alive: 1\r\nX-Flag-New: on\r\n";
+    let names = "X-Ok, X-Flag-New, Content-Length, Host, Authorization, Transfer-Encoding, Connection, TE, Upgrade, Trailer, \
                  X-Forwarded-For, Cookie, Proxy-Authorization, Keep-Alive";
     let origin = Origin::saying("ok");
     let proxy = Proxy::to(&[&origin]);
@@ -339,9 +339,9 @@ fn request_trailers_are_filtered_and_harmless_ones_pass() {
 fn answer_trailers_are_filtered_and_harmless_ones_pass() {
     let origin = Origin::with(|_| {
         Reply::raw(
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Ok, Content-Length, Set-Cookie, Connection\r\n\r\n\
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Ok, Content-Length, Set-Cookie, Connection, X-Flag-New\r\n\r\n\
              2\r\nok\r\n0\r\nX-Ok: yes\r\nContent-Length: 9\r\nTransfer-Encoding: gzip\r\nConnection: close\r\n\
-             Host: evil\r\nAuthorization: x\r\nKeep-Alive: 5\r\nUpgrade: h2c\r\n\r\n",
+             Host: evil\r\nAuthorization: x\r\nKeep-Alive: 5\r\nUpgrade: h2c\r\nX-Flag-New: on\r\n\r\n",
         )
     });
     let proxy = Proxy::to(&[&origin]);

@@ -3,15 +3,15 @@
 
 #![allow(dead_code, reason = "the bench uses what is not tested here")]
 
-#[path = "../../../benches/peers/answer.rs"]
+#[path = "../../../benches/support/answer.rs"]
 mod answer;
 #[path = "../../../benches/peers/cpu.rs"]
 mod cpu;
-#[path = "../../../benches/peers/figures.rs"]
+#[path = "../../../benches/support/figures.rs"]
 mod figures;
 #[path = "../../../benches/peers/h2load.rs"]
 mod h2load;
-#[path = "../../../benches/peers/table.rs"]
+#[path = "../../../benches/support/table.rs"]
 mod table;
 #[path = "../../../benches/peers/wrk.rs"]
 mod wrk;

@@ -138,7 +138,7 @@ fn the_plan_of_a_config_is_simulated() {
     for (more, wanted) in [
         (&["--service", "shpo"][..], "found \"shpo\", want one of cart, shop"),
         (&["--group", "shop"], "found \"shop\", want one of both"),
-        (&[], "--service or --group"),
+        (&[], "--service, --group or --flag"),
         (&["--group", "both", "--steps", "10"], "--steps: found it in a release by blue_green"),
         (&["--service", "shop", "--alpha", "0"], "--alpha: found 0"),
     ] {
@@ -152,7 +152,18 @@ fn a_good_config_is_told_so() {
     let (_folder, path) = folder(&config(nowhere(), nowhere(), ""));
     let (code, output, _) = pointsman(&["check", "--config", path.to_str().unwrap()]);
     assert_eq!(code, 0);
-    assert!(output.contains("good: 1 service on 1 listener"), "{output}");
+    assert!(output.ends_with("good: 1 service on 1 listener\n"), "{output}");
+}
+
+#[test]
+fn flags_are_counted_and_a_claim_that_decides_on_one_is_told_of() {
+    let flags = "flags = [\"a\"]\n[attributes]\nplan = \"jwt:plan\"\n[flags.a]\n\
+                 rules = [{ when = { attribute = { plan = \"pro\" } }, serve = \"on\" }]\n[flags.b]\n";
+    let (_folder, path) = folder(&config(nowhere(), nowhere(), flags));
+    let (code, output, errors) = pointsman(&["check", "--config", path.to_str().unwrap()]);
+    assert_eq!(code, 0);
+    assert!(output.ends_with("good: 1 service on 1 listener, and 2 flags\n"), "{output}");
+    assert!(errors.contains("tokens are not verified") && errors.contains("in shop"), "{errors}");
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn who_stops_to_follow_a_rollout_is_told_that_it_goes_on() {
 
 /// What a command says of a call that is refused, at a proxy with a group of two services.
 #[test]
-fn refusals_speak_of_flags_and_commands_and_not_of_the_api() {
+fn refusals_speak_of_options_and_commands_and_not_of_the_api() {
     let origin = Origin::saying("");
     let mut text = "[listeners.public]\naddress = \"127.0.0.1:0\"\n".to_owned();
     for name in ["web", "cart"] {

@@ -20,11 +20,24 @@ fn the_scripted_walk_passes_and_says_what_it_checked() {
     let output = demo().arg("--script").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    for line in ["step", "start", "to 10 %", "to 50 %", "flip to v2", "rollback", "all 28 checks are good"] {
+    for line in ["step", "start", "to 10 %", "to 50 %", "flip to v2", "rollback", "all 29 checks are good"] {
         assert!(text.lines().any(|found| found.starts_with(line)), "no line {line:?} in\n{text}");
     }
-    assert_eq!(text.lines().filter(|line| line.ends_with(" ok")).count(), 28, "{text}");
+    assert_eq!(text.lines().filter(|line| line.ends_with(" ok")).count(), 29, "{text}");
+    assert!(text.lines().any(|line| line.starts_with("console http://127.0.0.1:")), "{text}");
+    assert!(!text.contains("#/game"), "a game would disturb what is checked:\n{text}");
     assert!(!text.contains('\x1b'), "escape codes in a pipe:\n{text}");
+}
+
+#[test]
+fn a_flag_is_launched_to_exactly_the_users_of_v2_and_taken_back() {
+    let output = demo().arg("--flags").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    let counts: Vec<_> = text.lines().filter(|line| line.contains(" users on v2 have the flag")).collect();
+    assert_eq!(counts.len(), 4, "{text}");
+    assert!(counts.iter().all(|line| line.ends_with(": ok")), "{text}");
+    assert!(text.ends_with("every user has what they should\n"), "{text}");
 }
 
 #[test]

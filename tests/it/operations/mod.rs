@@ -5,6 +5,7 @@ mod bench_peers;
 mod binary;
 mod command_line;
 mod demo;
+mod demo_game;
 mod dependencies;
 mod descriptors;
 mod examples;

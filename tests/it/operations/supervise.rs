@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::process::{Process, config};
+use crate::support::process::{Process, config, is_running};
 use crate::support::{Answer, Client, Origin, client, eventually, eventually_within, get};
 
 /// A process whose parts can be killed.
@@ -77,9 +77,9 @@ fn a_task_of_the_control_plane_that_dies_is_told_and_begun_again_and_no_request_
     let all = patient.parts();
     let names: Vec<&str> = all.iter().map(|part| part["name"].as_str().unwrap()).collect();
     // The others have a test of their own.
-    let threads = ["log", "access log", "worker-0", "worker-1", "writer", "control"];
+    let threads = ["log", "access log", "worker-0", "worker-1", "writer", "ledger", "control"];
     let tasks: Vec<&str> = names.iter().copied().filter(|name| !threads.contains(name)).collect();
-    assert_eq!((names.len(), tasks.len()), (19, 13), "{names:?}");
+    assert_eq!((names.len(), tasks.len()), (21, 14), "{names:?}");
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut kept = Client::to(patient.process.listener);
@@ -186,9 +186,12 @@ fn a_worker_that_dies_costs_its_own_connections_and_begins_again_on_its_sockets(
     // What is counted of connections stays true.
     drop(kept);
     eventually("no connection is counted that is gone", || patient.process.get("/v1/status")["connections"] == 0);
+    // The next process takes the sockets over, and ends with the test.
     let mut patient = patient;
-    patient.process.send(Method::POST, "/v1/upgrade", json!({})).unwrap();
+    let next = patient.process.upgrade().unwrap();
     patient.process.wait();
+    drop(patient);
+    eventually("nothing is left behind", || !is_running(next));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -295,6 +295,14 @@ fn half_saved(path: &Path, text: &str) -> File {
     file
 }
 
+/// Whether a process is told by the kernel of what happens to a file. What began before that is not seen.
+fn watches(process: u32, path: &Path) -> bool {
+    let inode = format!(" ino:{:x} ", path.metadata().unwrap().ino());
+    let watched = |text: String| text.lines().any(|line| line.starts_with("inotify ") && line.contains(&inode));
+    let descriptors = std::fs::read_dir(format!("/proc/{process}/fdinfo")).unwrap().flatten();
+    descriptors.into_iter().any(|entry| std::fs::read_to_string(entry.path()).is_ok_and(watched))
+}
+
 /// The refusal of an upgrade: its status and its document.
 fn refusal(process: &mut Process) -> (u16, Value) {
     match process.upgrade() {
@@ -310,6 +318,7 @@ fn half_a_saved_config_is_waited_for() {
         let (text, half) = two_services(origin.address(), "");
         let place = Place::new(&text);
         let mut process = place.start();
+        eventually("it watches the file", || watches(process.id(), &place.config()));
         let mut file = half_saved(&place.config(), &text[..half]);
         let admin = process.admin.clone();
         let upgrading = std::thread::spawn(move || {
@@ -352,6 +361,7 @@ fn files_that_are_not_whole_in_time_refuse_an_upgrade() {
         (token, "the-second", "the-first-token", "certificates and tokens: not whole within"),
     ] {
         let old = process.id();
+        eventually("it watches the file", || watches(old, &path));
         let file = half_saved(&path, first);
         let (status, problem) = refusal(&mut process);
         assert_eq!((status, &problem["type"]), (409, &json!("urn:pointsman:problem:files_unsettled")), "{problem}");

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use pointsman::testing::admin::{Access, AccessSettings, Address, AdminApi, AdminListener, AdminServer, upgrade_calls};
+use pointsman::testing::admin::{
+    Access, AccessSettings, Address, AdminApi, AdminListener, AdminServer, ExperimentSources, upgrade_calls,
+};
 use pointsman::testing::control::clock::Clock;
 use pointsman::testing::control::hold::HoldRegistry;
 use pointsman::testing::control::watch::ConfigFacts;
-use pointsman::testing::control::{Handle, Store, Writer};
+use pointsman::testing::control::{FileSpecs, Handle, Store, Writer};
 use pointsman::testing::metrics::recent_rates::RecentRates;
 use pointsman::testing::metrics::{Exporter, Sources};
 use pointsman::testing::outbound::notify::notifier;
@@ -16,7 +18,8 @@ use pointsman::testing::outbound::prometheus::MetricsClient;
 use pointsman::testing::outbound::webhook::WebhookClient;
 use pointsman::testing::release::controller::{Deps, RolloutController};
 use pointsman::testing::stats::Registry;
-use pointsman::testing::table::{ServiceSpec, Table};
+use pointsman::testing::table::Table;
+use pointsman::testing::table::spec::flag::FlagSpec;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::Value;
@@ -54,10 +57,18 @@ impl Control {
         Self::with(services, Store::in_memory().unwrap(), &address, &AccessSettings::default())
     }
 
-    pub fn with(services: Vec<Arc<ServiceSpec>>, store: Store, address: &Address, access: &AccessSettings) -> Self {
+    /// The same with these flags.
+    pub fn with_flags(flags: Vec<FlagSpec>) -> Self {
+        let specs = spec::file(&[("cart", "v1=100 v2=0"), ("shop", "v1=95 v2=5")], flags);
+        let address = Address::Tcp(([127, 0, 0, 1], 0).into());
+        Self::with(specs, Store::in_memory().unwrap(), &address, &AccessSettings::default())
+    }
+
+    pub fn with(specs: impl Into<FileSpecs>, store: Store, address: &Address, access: &AccessSettings) -> Self {
         let registry = Arc::new(Registry::new(1));
-        let writer = Writer::new(store, Arc::clone(&registry), services).unwrap();
+        let writer = Writer::new(store, Arc::clone(&registry), specs).unwrap();
         let (published, store_problem) = (writer.published(), writer.store_problem());
+        let experiments = ExperimentSources::without_ledger(&writer, &registry);
         let (handle, _thread) = writer.start(pointsman::testing::supervise::Part::alone("writer")).unwrap();
         let (facts, config) = watch::channel(ConfigFacts::good(None));
         let live = Arc::new(RecentRates::default());
@@ -74,6 +85,7 @@ impl Control {
             metrics_client: MetricsClient::default(),
             clock: Clock(Instant::now()),
             notifier,
+            guardrails: Default::default(),
             known: watch::channel(Arc::default()).1,
             targets,
         });
@@ -107,12 +119,14 @@ impl Control {
             upgrades: upgrade_calls::channel().0,
             rollouts: ends.rollouts,
             briefs: ends.briefs,
+            board: Arc::default(),
+            experiments,
         });
         let (stop, stopped) = oneshot::channel();
         let shutdown = async {
             stopped.await.ok();
         };
-        let server = AdminServer { listener: Arc::new(listener), tls: None, admin: Arc::clone(&admin) };
+        let server = AdminServer { listener: Arc::new(listener), tls: None, admin: Arc::clone(&admin), extra: None };
         let served = tokio::spawn(server.run(shutdown));
         Self { handle, admin, address, facts, stop: Some(stop), served }
     }

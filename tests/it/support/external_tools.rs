@@ -18,13 +18,40 @@ pub(crate) fn python(untested: &str) -> Option<PathBuf> {
     None
 }
 
+/// The folder of the packages of `tests/clients/package.json`, if they are there with a Node that runs them; otherwise
+/// says what is not tested.
+pub(crate) fn node(untested: &str) -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("node");
+    if !folder.join("node_modules").exists() {
+        missing(untested, &format!("no {}", folder.join("node_modules").display()));
+        return None;
+    }
+    installed("node", untested).then_some(folder)
+}
+
+/// The names of Chromium: without windows of its own first, which starts soonest. `.ci/tools` looks for the same ones.
+const BROWSERS: [&str; 4] = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
+
+/// A browser, if one is installed; otherwise says what is not tested.
+pub(crate) fn browser(untested: &str) -> Option<&'static str> {
+    let found = BROWSERS.into_iter().find(|program| runs(program));
+    if found.is_none() {
+        missing(untested, &format!("none of {BROWSERS:?} is installed"));
+    }
+    found
+}
+
 /// Whether a program is installed; otherwise says what is not tested.
 pub(crate) fn installed(program: &str, untested: &str) -> bool {
-    let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    let found = runs(program);
     if !found {
         missing(untested, &format!("{program} is not installed"));
     }
     found
+}
+
+fn runs(program: &str) -> bool {
+    Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
 /// A person may run the other tests without a tool; continuous integration has to notice that a test does not run.

@@ -2,11 +2,13 @@
 //! and tables of cases. Nothing here uses the HTTP library of the proxy, so that both cannot be wrong together.
 
 pub(crate) mod attack_target;
+pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod conformance;
 pub(crate) mod conformance_case;
 pub(crate) mod control;
 pub(crate) mod dns;
+pub(crate) mod event_stream;
 pub(crate) mod external_tools;
 pub(crate) mod fault;
 pub(crate) mod frame_endpoint;
@@ -17,10 +19,12 @@ mod invariants;
 pub(crate) mod issuer;
 pub(crate) mod load;
 pub(crate) mod origin;
+pub(crate) mod page;
 pub(crate) mod peers;
 pub(crate) mod pki;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod relay;
 pub(crate) mod release;
 pub(crate) mod reply;
 pub mod spec;

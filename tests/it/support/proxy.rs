@@ -20,6 +20,7 @@ pub(crate) struct Setup {
     service: String,
     version: String,
     bottom: String,
+    admin: String,
     weights: Vec<u32>,
     versions: Vec<Vec<SocketAddr>>,
     park_after: Option<Duration>,
@@ -36,6 +37,7 @@ impl Setup {
             service: String::new(),
             version: String::new(),
             bottom: String::new(),
+            admin: String::new(),
             weights,
             versions,
             park_after: None,
@@ -84,6 +86,12 @@ impl Setup {
         self
     }
 
+    /// Lines for the admin API.
+    pub(crate) fn admin(mut self, lines: &str) -> Self {
+        writeln!(self.admin, "{lines}").unwrap();
+        self
+    }
+
     /// The split, in percent.
     pub(crate) fn split(mut self, weights: &[u32]) -> Self {
         self.weights = weights.to_vec();
@@ -100,7 +108,7 @@ impl Setup {
             let endpoints = endpoints.join(", ");
             writeln!(text, "[services.site.versions.v{n}]\nendpoints = [{endpoints}]\n{}", self.version).unwrap();
         }
-        Proxy::start_parking(&format!("{text}{}", self.bottom), self.park_after)
+        Proxy::launch(&format!("{text}{}", self.bottom), &self.admin, self.park_after)
     }
 }
 
@@ -110,6 +118,7 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     /// Where operators connect.
     pub(crate) admin: SocketAddr,
+    ofrep: Option<SocketAddr>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     stopped: Mutex<mpsc::Receiver<()>>,
 }
@@ -122,13 +131,14 @@ impl Proxy {
 
     /// A proxy from a config to which the admin address and the state are added.
     pub(crate) fn start(text: &str) -> Self {
-        Self::start_parking(text, None)
+        Self::launch(text, "", None)
     }
 
-    fn start_parking(text: &str, park_after: Option<Duration>) -> Self {
+    fn launch(text: &str, admin: &str, park_after: Option<Duration>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("pointsman.db");
-        let text = format!("{text}\n[admin]\naddress = \"127.0.0.1:0\"\n[state]\npath = \"{}\"\n", state.display());
+        let state = format!("[state]\npath = \"{}\"\n", state.display());
+        let text = format!("{text}\n[admin]\naddress = \"127.0.0.1:0\"\n{admin}\n{state}");
         let config = pointsman::config::parse(&text, folder.path())
             .unwrap_or_else(|problems| panic!("the config of a test is wrong: {problems}\n{text}"));
         let options = pointsman::app::Options { in_memory: true, park_after, ..Default::default() };
@@ -138,6 +148,7 @@ impl Proxy {
             panic!("the admin API is not on TCP")
         };
         let address = addresses.listeners[0].1;
+        let ofrep = addresses.listeners.iter().find(|(name, _)| name.as_str() == "ofrep").map(|(_, address)| *address);
         let (stop, stopping) = tokio::sync::oneshot::channel::<()>();
         let (done, stopped) = mpsc::channel();
         std::thread::spawn(move || {
@@ -146,7 +157,13 @@ impl Proxy {
             done.send(()).ok();
             result.unwrap();
         });
-        Self { address, admin, stop: Some(stop), stopped: Mutex::new(stopped) }
+        Self { address, admin, ofrep, stop: Some(stop), stopped: Mutex::new(stopped) }
+    }
+
+    /// Where programs ask for flags.
+    #[track_caller]
+    pub(crate) fn ofrep(&self) -> SocketAddr {
+        self.ofrep.expect("a listener for calls for flags")
     }
 
     /// A connection to it.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use pointsman::testing::control::FileSpecs;
+use pointsman::testing::table::spec::flag::{DrawSpec, FlagRuleSpec, FlagSource, FlagSpec, FlagSpecs, Variant};
 use pointsman::testing::table::spec::{PathPrefix, Policy, VersionSpec};
 use pointsman::testing::table::{Name, ServiceSpec, Weight, Weights};
 
@@ -47,4 +49,28 @@ pub fn service(service: &str, split: &str) -> ServiceSpec {
 /// Several services.
 pub fn services(list: &[(&str, &str)]) -> Vec<Arc<ServiceSpec>> {
     list.iter().map(|(name, split)| Arc::new(service(name, split))).collect()
+}
+
+/// A flag with the variants that these weights name, of which `off` is the default, or else the first. Its rule `staff`
+/// serves the last variant, and the rule `launch` these weights.
+pub fn flag(text: &str, serve: &str) -> FlagSpec {
+    let launch = weights(serve);
+    let names: Vec<Name> = launch.iter().map(|(name, _)| name.clone()).collect();
+    let last = names.last().expect("a variant");
+    let rule = |text: &str, serve: Weights| FlagRuleSpec { name: name(text), when: None, serve };
+    let rules = vec![rule("staff", Weights::all_on(last, names.clone())), rule("launch", launch)];
+    let default = names.iter().position(|name| name.as_str() == "off").unwrap_or(0);
+    FlagSpec {
+        name: name(text),
+        variants: names.iter().map(|name| Variant { name: name.clone(), json: format!("{name:?}").into() }).collect(),
+        default: default.try_into().expect("a few"),
+        enabled: true,
+        source: FlagSource::Rules { draw: DrawSpec::Salt(text.into()), rules },
+    }
+}
+
+/// Services and flags of a file.
+pub fn file(services: &[(&str, &str)], flags: Vec<FlagSpec>) -> FileSpecs {
+    let flags = FlagSpecs { flags: flags.into_iter().map(Arc::new).collect(), ..FlagSpecs::default() };
+    FileSpecs { services: self::services(services), flags: Arc::new(flags), ..FileSpecs::default() }
 }

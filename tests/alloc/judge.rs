@@ -1,6 +1,4 @@
-//! A tick of the judge does not allocate: a simulation runs thousands of rollouts of thousands of ticks. A binary of
-//! its own, because the counter replaces the global allocator; it counts by thread, so the tests do not disturb each
-//! other.
+//! A tick of the judge does not allocate: a simulation runs thousands of rollouts of thousands of ticks.
 
 use std::time::Duration;
 

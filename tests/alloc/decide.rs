@@ -1,5 +1,4 @@
-//! A decision does not allocate: the promise of `decide`, kept by counting. A binary of its own, because the counter
-//! replaces the global allocator; it counts by thread, so the tests do not disturb each other.
+//! A decision does not allocate: the promise of `decide`, kept by counting.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,14 +6,19 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderName, HeaderValue, Method};
+use pointsman::testing::experiment::PerArm;
+use pointsman::testing::flags::RequestUser;
 use pointsman::testing::message::Headers;
 use pointsman::testing::stats::Registry;
+use pointsman::testing::table::spec::experiment::{AssignmentSpec, CountedRequests, ExperimentSubject};
+use pointsman::testing::table::spec::flag::{DrawSpec, FlagRuleSpec, FlagSource, FlagSpec, FlagSpecs, Variant};
 use pointsman::testing::table::spec::{
     Attribute, Condition, HostPattern, KeySource, PathPrefix, Pattern, Policy, RuleSpec, Segment, VersionRange,
     VersionSpec,
 };
 use pointsman::testing::table::{
-    BearerClaims, Cause, Decision, Name, RequestView, ServiceSpec, Table, Traffic, Weight, Weights, decide,
+    BearerClaims, Cause, Decision, ExperimentRun, Name, RequestView, SLOTS, ServiceSpec, SlotRanges, Table, Traffic,
+    Weight, Weights, decide,
 };
 
 fn name(text: &str) -> Name {
@@ -181,4 +185,125 @@ fn no_attribute_allocates() {
     let headers = [("authorization", token.as_str()), ("cookie", cookie)];
     decide_without_allocating(&table, &headers, |d| d.cause == Cause::Rule(0));
     decide_without_allocating(&table, &headers[..1], |d| d.cause == Cause::Chance);
+}
+
+/// Flags of every kind, told to the one service.
+fn flags() -> FlagSpecs {
+    let percent = |percent| Weight::from_percent(percent).expect("a good weight");
+    let serve = |on: f64| {
+        let weights = BTreeMap::from([(name("on"), percent(on)), (name("off"), percent(100.0 - on))]);
+        Weights::new(weights).expect("a sum of 100")
+    };
+    let email = Attribute { name: name("email"), sources: vec![KeySource::Jwt("email".into())] };
+    let staff = Condition {
+        attributes: vec![(Arc::new(email), Pattern::Suffix("@example.com".into()))],
+        ..Condition::default()
+    };
+    let staff = Segment { name: name("staff"), when: staff };
+    let dogfood = Condition { segments: vec![Arc::new(staff)], ..Condition::default() };
+    let rules = || {
+        let rule = |rule, when, serve| FlagRuleSpec { name: name(rule), when, serve };
+        vec![rule("dogfood", Some(Arc::new(dogfood.clone())), serve(100.0)), rule("launch", None, serve(50.0))]
+    };
+    let flag = |flag: &str, source| {
+        let variant = |(variant, json): (&str, &str)| Variant { name: name(variant), json: json.into() };
+        let variants = [("off", "false"), ("on", "true")].map(variant).into();
+        Arc::new(FlagSpec { name: name(flag), variants, default: 0, enabled: true, source })
+    };
+    let (own, shop) = (DrawSpec::Salt("own".into()), DrawSpec::Service(name("shop")));
+    let follow = || vec![(name("v2"), 1)];
+    let flags = vec![
+        flag("chain", FlagSource::Flag(name("theme"), vec![(name("on"), 1)])),
+        flag("own", FlagSource::Rules { draw: own, rules: rules() }),
+        flag("shop", FlagSource::Rules { draw: shop, rules: rules() }),
+        flag("theme", FlagSource::Service(name("shop"), follow())),
+    ];
+    let told = flags.iter().map(|flag| flag.name.clone()).collect();
+    FlagSpecs { flags, told: BTreeMap::from([(name("shop"), told)]) }
+}
+
+#[test]
+fn no_flag_allocates() {
+    let (user, cookie) = (KeySource::Header(HeaderName::from_static("x-user")), KeySource::OwnCookie);
+    let token = bearer(r#"{"email":"ann@example.com"}"#);
+    for sticky in [vec![user.clone()], vec![user, cookie], vec![KeySource::Jwt("email".into())]] {
+        for lines in [&[][..], &[("x-user", "user-1")], &[("authorization", token.as_str())]] {
+            let table = table(sticky.clone(), Vec::new()).with_flags(1, &flags(), &BTreeMap::new());
+            let line = |(name, value): &(&'static str, &str)| {
+                (HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value"))
+            };
+            let headers: Headers = lines.iter().map(line).collect();
+            let view = RequestView {
+                method: &Method::GET,
+                host: "www.example.com",
+                path: b"/cart/v2/items/7",
+                query: None,
+                headers: &headers,
+                client: [192, 0, 2, 1].into(),
+                claims: BearerClaims::AS_THEY_STAND,
+            };
+            let Decision { version, slot, new_key, .. } = decide(&table, &view, 7, |_| true).expect("a service");
+            let user = RequestUser { table: &table, view: &view, service: 0, version, slot, new_key, clock: || 0 };
+            let ask = || table.flags().told_flags(0).filter_map(|flag| user.variant(flag)).sum::<u16>();
+            assert!(ask() <= 4, "a sum of variants");
+            let counted = allocation_counter::measure(|| {
+                std::hint::black_box(ask());
+            });
+            assert_eq!(counted.count_total, 0, "{} bytes allocated: {headers:?}", counted.bytes_total);
+        }
+    }
+}
+
+/// The table with an experiment under way on `subject`, for all users of whom an attribute of the token is known.
+fn with_experiment(table: &Table, subject: ExperimentSubject, arms: [&str; 2]) -> Table {
+    let email = Attribute { name: name("email"), sources: vec![KeySource::Jwt("email".into())] };
+    let known = Condition { attributes: vec![(Arc::new(email), Pattern::Present)], ..Condition::default() };
+    let segment = Segment { name: name("known"), when: known };
+    let spec = AssignmentSpec {
+        name: name("button"),
+        subject,
+        arms: PerArm { control: name(arms[0]), treatment: name(arms[1]) },
+        share: Weight::FULL,
+        segment: Some(Arc::new(Condition { segments: vec![Arc::new(segment)], ..Condition::default() })),
+        layer: None,
+        requests: CountedRequests::default(),
+    };
+    let slots = SlotRanges::default().grown(SLOTS, &SlotRanges::default()).expect("room");
+    let text = format!("on;since=1;share=100;of=0000000000000000;slots={slots}");
+    let run = ExperimentRun::parse(&text).expect("a run");
+    table.with_experiments(2, &[Arc::new(spec)], &BTreeMap::from([(name("button"), Arc::new(run))]))
+}
+
+#[test]
+fn no_experiment_allocates() {
+    let token = bearer(r#"{"email":"ann@example.com"}"#);
+    for sticky in [vec![KeySource::Header(HeaderName::from_static("x-user"))], vec![KeySource::OwnCookie]] {
+        let plain = table(sticky, Vec::new());
+        let of_versions = with_experiment(&plain, ExperimentSubject::Service(name("shop")), ["v1", "v2"]);
+        let lines = [("x-user", "user-1"), ("authorization", token.as_str())];
+        decide_without_allocating(&of_versions, &lines, |d| d.cause == Cause::Experiment(0));
+        decide_without_allocating(&of_versions, &lines[..1], |d| d.cause == Cause::Key(0));
+        let flagged = plain.with_flags(1, &flags(), &BTreeMap::new());
+        let of_variants = with_experiment(&flagged, ExperimentSubject::Flag(name("own")), ["off", "on"]);
+        decide_without_allocating(&of_variants, &lines, |d| ask_without_allocating(&of_variants, d, &lines));
+    }
+}
+
+/// Asks for all flags, with a count of what is allocated; whether an experiment decided on one.
+fn ask_without_allocating(table: &Table, decision: &Decision<'_>, lines: &[(&'static str, &str)]) -> bool {
+    let line = |(name, value): &(&'static str, &str)| {
+        (HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value"))
+    };
+    let headers: Headers = lines.iter().map(line).collect();
+    let (method, client, claims) = (&Method::GET, [192, 0, 2, 1].into(), BearerClaims::AS_THEY_STAND);
+    let view = RequestView { method, host: "h", path: b"/", query: None, headers: &headers, client, claims };
+    let Decision { version, slot, new_key, .. } = *decision;
+    let user = RequestUser { table, view: &view, service: 0, version, slot, new_key, clock: || 0 };
+    let ask = || table.flags().told_flags(0).filter_map(|flag| user.variant(flag)).sum::<u16>();
+    ask();
+    let counted = allocation_counter::measure(|| {
+        std::hint::black_box(ask());
+    });
+    assert_eq!(counted.count_total, 0, "{} bytes allocated", counted.bytes_total);
+    table.experiments().running().len() == 1
 }
