@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::schema::{ADD_FORCED, APPLICATION, CREATE, FORMAT, FROM_1_TO_2, FROM_2_TO_3, FROM_3_TO_4};
+use super::schema::{ADD_FORCED, APPLICATION, CREATE, FORMAT, FROM_1_TO_2, FROM_2_TO_3, FROM_3_TO_4, FROM_4_TO_5};
 use super::{Store, StoreError};
 use crate::database::file_lock::{self, Claimed};
 use crate::database::place::{StorePlace, beside};
@@ -33,6 +33,9 @@ pub(crate) fn open(path: &Path) -> Result<Store, StoreError> {
         }
         if format <= 3 {
             db.execute_batch(FROM_3_TO_4).map_err(at)?;
+        }
+        if format <= 4 {
+            db.execute_batch(FROM_4_TO_5).map_err(at)?;
         }
         db.execute_batch(ADD_FORCED).map_err(at)?;
         sync_folder(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?;

@@ -3,19 +3,20 @@
 //! Splits are stored as the text of their runs (`v2*10000 v1*90000`), so that an operator can read them in the SQLite
 //! shell, and only for the services that a revision changed: the split of a service at revision N is its youngest row
 //! up to N. The states of flags (`on;launch=on*10000 off*90000`) and the runs of experiments
-//! (`on;since=12;share=40;of=0011223344556677;slots=0-40000`) are stored in the same way.
+//! (`on;since=12;share=40;of=0011223344556677;slots=0-40000`) are stored in the same way. Chaos runs are stored like
+//! rollouts, and what objectives have counted by the hour, because budgets are asked for over 30 days.
 
 /// Marks a database as ours ("Poin" in ASCII).
 pub(crate) const APPLICATION: i32 = 0x506f_696e;
 
 /// The format that this program reads and writes.
-pub const FORMAT: i32 = 4;
+pub const FORMAT: i32 = 5;
 
 /// Makes an empty database ours. One transaction: a half-made store cannot be found.
 pub(crate) const CREATE: &str = "
 BEGIN IMMEDIATE;
 PRAGMA application_id = 1349478766;
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;
 CREATE TABLE revisions (
     number   INTEGER PRIMARY KEY,
     at_ms    INTEGER NOT NULL,
@@ -29,6 +30,7 @@ CREATE TABLE traffic (
     revision INTEGER NOT NULL REFERENCES revisions (number),
     salt     TEXT NOT NULL,
     runs     TEXT NOT NULL,
+    mirror   TEXT,
     PRIMARY KEY (service, revision)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX traffic_of_revision ON traffic (revision);
@@ -80,6 +82,21 @@ CREATE TABLE experiment_runs (
     PRIMARY KEY (experiment, revision)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX experiment_runs_of_revision ON experiment_runs (revision);
+CREATE TABLE chaos_runs (
+    id    INTEGER PRIMARY KEY,
+    state TEXT NOT NULL
+) STRICT;
+CREATE TABLE slo_hours (
+    service        TEXT NOT NULL,
+    hour           INTEGER NOT NULL,
+    requests       INTEGER NOT NULL,
+    failed         INTEGER NOT NULL,
+    slow           INTEGER NOT NULL,
+    fault_requests INTEGER NOT NULL,
+    fault_failed   INTEGER NOT NULL,
+    fault_slow     INTEGER NOT NULL,
+    PRIMARY KEY (service, hour)
+) STRICT, WITHOUT ROWID;
 COMMIT;
 ";
 
@@ -138,6 +155,30 @@ CREATE TABLE experiment_runs (
     PRIMARY KEY (experiment, revision)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX experiment_runs_of_revision ON experiment_runs (revision);
+COMMIT;
+";
+
+/// Makes a store of format 4, which knew no mirrors, chaos runs and budgets, one of format 5. An earlier program must not
+/// go on with it: it would not undo what a chaos run has done to a host, and would forget mirrors.
+pub(crate) const FROM_4_TO_5: &str = "
+BEGIN IMMEDIATE;
+PRAGMA user_version = 5;
+ALTER TABLE traffic ADD COLUMN mirror TEXT;
+CREATE TABLE chaos_runs (
+    id    INTEGER PRIMARY KEY,
+    state TEXT NOT NULL
+) STRICT;
+CREATE TABLE slo_hours (
+    service        TEXT NOT NULL,
+    hour           INTEGER NOT NULL,
+    requests       INTEGER NOT NULL,
+    failed         INTEGER NOT NULL,
+    slow           INTEGER NOT NULL,
+    fault_requests INTEGER NOT NULL,
+    fault_failed   INTEGER NOT NULL,
+    fault_slow     INTEGER NOT NULL,
+    PRIMARY KEY (service, hour)
+) STRICT, WITHOUT ROWID;
 COMMIT;
 ";
 

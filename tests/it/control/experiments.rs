@@ -530,12 +530,13 @@ fn put(store: &mut Store, number: u64) {
 }
 
 #[test]
-fn a_store_of_the_format_before_is_taken_over_with_what_it_has() {
+fn a_store_of_a_format_before_is_taken_over_with_what_it_has() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pointsman.db");
     put(&mut Store::open(&path).expect("a new store"), 1);
     // As the program before made it.
     let sql = Connection::open(&path).unwrap();
+    sql.execute_batch("DROP TABLE chaos_runs; DROP TABLE slo_hours; ALTER TABLE traffic DROP COLUMN mirror").unwrap();
     sql.execute_batch("DROP TABLE experiment_runs; PRAGMA user_version = 3").unwrap();
     drop(sql);
     let mut store = Store::open(&path).expect("a good store");

@@ -448,15 +448,16 @@ fn put(store: &mut Store, number: u64, flag: &str, text: &str) {
 
 #[test]
 fn a_store_of_an_earlier_format_opens_and_takes_flags() {
-    for format in [1, 2, 3] {
+    for format in [1, 2, 3, 4] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pointsman.db");
         put(&mut Store::open(&path).expect("a new store"), 1, "new", FIRST);
         let sql = |text: &str| Connection::open(&path).unwrap().execute_batch(text).unwrap();
         // As an earlier program made it.
-        sql("DROP TABLE experiment_runs");
+        sql("DROP TABLE chaos_runs; DROP TABLE slo_hours; ALTER TABLE traffic DROP COLUMN mirror");
+        sql(if format < 4 { "DROP TABLE experiment_runs" } else { "SELECT 1" });
         sql(if format == 1 { "DROP TABLE rollouts" } else { "SELECT 1" });
-        sql(if format == 3 {
+        sql(if format >= 3 {
             "DELETE FROM flag_states; DELETE FROM flag_intent"
         } else {
             "DROP TABLE flag_states; DROP TABLE flag_intent"
