@@ -10,7 +10,7 @@ import grpc
 
 import common
 
-WAIT = 10
+WAIT = 25
 
 
 def channel(proxy):
