@@ -37,7 +37,7 @@ THREADS ?= $(shell expr 4 '*' $$(nproc))
 test: needs fmt
 	$(ONCE) test --no-run --all-targets
 	RUSTDOC=$(CURDIR)/.ci/rustdoc $(ONCE) test --doc
-	RUST_TEST_THREADS=$(THREADS) .ci/suite env $(ONCE) test
+	RUST_TEST_THREADS=$(THREADS) $(ONCE) test
 
 # Says what of `make tools` is missing. Nothing is installed.
 needs:
