@@ -80,7 +80,7 @@ pub(crate) async fn run(deps: EndpointDeps, shutdown: impl Future<Output = ()>) 
         }
         if known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &table)) {
             tasks.adapt(&table);
-            outliers.adapt(&table);
+            outliers.adapt(&table, clock.now_ms());
             if let Some(before) = &known {
                 slow_start::begin(before, &table, clock.now_ms());
             }

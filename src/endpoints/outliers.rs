@@ -19,6 +19,9 @@ const SAMPLES: u64 = 10;
 #[derive(Debug, Default)]
 pub(crate) struct Outliers {
     by_endpoint: HashMap<u32, WatchedEndpoint>,
+    /// The largest number of an endpoint in any table so far. Numbers rise: one that is larger is of a new endpoint, and
+    /// all that it has counted belongs to its first window, however late the first look at it is.
+    newest_id: u32,
 }
 
 #[derive(Debug)]
@@ -42,6 +45,11 @@ pub(crate) struct Counts {
 pub(crate) struct OutcomeWindow(VecDeque<(u64, Counts)>);
 
 impl OutcomeWindow {
+    /// A window of an endpoint that had counted nothing at `now_ms`.
+    fn from_nothing(now_ms: u64) -> Self {
+        Self([(now_ms, Counts::default())].into())
+    }
+
     /// Takes the counts at `now_ms`; returns what was added within the last `window_ms`, or since the last
     /// [`OutcomeWindow::restart`].
     pub(crate) fn add(&mut self, now_ms: u64, window_ms: u64, counts: Counts) -> Counts {
@@ -81,16 +89,25 @@ impl Outliers {
         }
     }
 
-    /// Forgets endpoints that are gone.
-    pub(crate) fn adapt(&mut self, table: &Table) {
+    /// Forgets endpoints that are gone, and begins to watch new ones.
+    pub(crate) fn adapt(&mut self, table: &Table, now_ms: u64) {
         let versions = table.services().filter(|service| service.spec.policy.outlier.is_some());
         let versions = versions.flat_map(|service| &service.versions);
         let mut before = std::mem::take(&mut self.by_endpoint);
         for endpoint in versions.flat_map(|version| &version.endpoints) {
-            let new = || WatchedEndpoint { window: OutcomeWindow::default(), forgive_at_ms: 0 };
-            let watched = before.remove(&endpoint.stats.id).unwrap_or_else(new);
-            self.by_endpoint.insert(endpoint.stats.id, watched);
+            let id = endpoint.stats.id;
+            let watched = before.remove(&id).unwrap_or_else(|| WatchedEndpoint {
+                window: if id > self.newest_id {
+                    OutcomeWindow::from_nothing(now_ms)
+                } else {
+                    OutcomeWindow::default()
+                },
+                forgive_at_ms: 0,
+            });
+            self.by_endpoint.insert(id, watched);
         }
+        let all = table.services().flat_map(|service| &service.versions).flat_map(|version| &version.endpoints);
+        self.newest_id = all.map(|endpoint| endpoint.stats.id).fold(self.newest_id, u32::max);
     }
 
     fn version(&mut self, service: &Service, version: &Version, spec: &OutlierSpec, now_ms: u64) {
@@ -138,10 +155,89 @@ impl WatchedEndpoint {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::stats::Registry;
+    use crate::table::spec::{PathPrefix, Policy, VersionSpec};
+    use crate::table::{Name, ServiceSpec, Traffic, Weights};
 
     fn counts(ended: u32, failed: u32) -> Counts {
         Counts { ended, failed }
+    }
+
+    /// One version with these endpoints.
+    fn table(ports: &[u16], outlier: Option<OutlierSpec>, registry: &Registry) -> Table {
+        let name = |text: &str| Name::new(text).expect("a name");
+        let split = Weights::all_on(&name("v1"), [name("v1")]);
+        let addresses = ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port)));
+        let spec = ServiceSpec {
+            name: name("shop"),
+            hosts: Vec::new(),
+            paths: vec![PathPrefix::new("/").expect("a path")],
+            sticky: Vec::new(),
+            salt: None,
+            versions: vec![VersionSpec::new(name("v1"), addresses.collect())],
+            rules: Vec::new(),
+            mirror: None,
+            policy: Policy { outlier, ..Policy::default() },
+            slo: None,
+            split: split.clone(),
+        };
+        let traffic = [(name("shop"), Arc::new(Traffic::first("s".into(), &split)))].into();
+        Table::compile(1, &[Arc::new(spec)], &traffic, registry).expect("it fits")
+    }
+
+    /// Requests of the endpoint with this index.
+    fn ask(table: &Table, index: usize, requests: Counts) {
+        let stats = &table.service(0).versions[0].endpoints[index].stats;
+        for number in 0..requests.ended {
+            stats.enter();
+            if number < requests.failed {
+                stats.health.fault();
+            }
+            stats.leave();
+        }
+    }
+
+    fn ejected(table: &Table) -> Vec<bool> {
+        table.service(0).versions[0].endpoints.iter().map(|endpoint| endpoint.stats.health.is_ejected()).collect()
+    }
+
+    /// The first look may be late: what a new endpoint did before it counts, the good as well as the bad.
+    #[test]
+    fn what_a_new_endpoint_did_before_the_first_look_counts() {
+        let (registry, outlier) = (Registry::new(1), Some(OutlierSpec::default()));
+        let first = table(&[1, 2], outlier, &registry);
+        ask(&first, 0, counts(20, 20));
+        ask(&first, 1, counts(30, 0));
+        let mut outliers = Outliers::default();
+        outliers.adapt(&first, 0);
+        ask(&first, 1, counts(20, 20));
+        outliers.tick(&first, 0);
+        assert_eq!(ejected(&first), [true, false]);
+        let grown = table(&[1, 2, 3, 4], outlier, &registry);
+        ask(&grown, 3, counts(20, 20));
+        outliers.adapt(&grown, 100);
+        outliers.tick(&grown, 100);
+        assert_eq!(ejected(&grown), [true, false, false, true]);
+    }
+
+    /// Who begins to watch endpoints that were there before does not hold against them what was long ago.
+    #[test]
+    fn what_was_before_ejection_was_switched_on_does_not_count() {
+        let registry = Registry::new(1);
+        let without = table(&[1, 2], None, &registry);
+        let mut outliers = Outliers::default();
+        outliers.adapt(&without, 0);
+        ask(&without, 0, counts(50, 50));
+        let with = table(&[1, 2], Some(OutlierSpec::default()), &registry);
+        outliers.adapt(&with, 100);
+        outliers.tick(&with, 100);
+        assert_eq!(ejected(&with), [false, false]);
+        ask(&with, 0, counts(20, 20));
+        outliers.tick(&with, 200);
+        assert_eq!(ejected(&with), [true, false]);
     }
 
     #[test]

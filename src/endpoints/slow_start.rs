@@ -48,7 +48,9 @@ mod tests {
             salt: None,
             versions: vec![VersionSpec::new(name("v1"), addresses.collect())],
             rules: Vec::new(),
+            mirror: None,
             policy: Policy { slow_start: Duration::from_secs(1), ..Policy::default() },
+            slo: None,
             split: split.clone(),
         };
         let traffic = [(name("shop"), Arc::new(Traffic::first("s".into(), &split)))].into();
