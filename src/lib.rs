@@ -15,6 +15,8 @@
 //!   hashed with; another salt is another draw of users ([`table::hash::Salt`]).
 //! - **Rule**: a match on the request that picks a version before the split is asked ([`table::spec::RuleSpec`]).
 //!   **Segment**: a named match that rules share ([`table::spec::Segment`]).
+//! - **Objective**: how many of a service's requests must be good ([`table::spec::slo`]). **Budget**: how many need not
+//!   be, and **burn rate**: how fast they go ([`slo`]).
 //! - **Flag**: what a user gets that does not depend on a deploy, one of some **variants**, by rules, slots or the
 //!   version ([`table::spec::flag`], [`flags`]).
 //! - **Experiment**: a comparison of two versions or variants among users ([`table::spec::experiment`],
@@ -26,6 +28,8 @@
 //!   which `explain` asks too.
 //! - **Local reply**: a response of the proxy itself, with a stable word for why ([`stats::RejectReason`]).
 //!   **Failure**: how an attempt failed by the upstream's fault ([`stats::UpstreamFailure`]).
+//! - **Mirror**: copies of requests for another version, whose responses go to no user ([`table::spec::mirror`]).
+//!   **Pair**: the two responses to one request; **difference**: in what they are not the same ([`mirror`]).
 //! - **Revision**: a numbered, durable change of the traffic of some services.
 //! - **Evidence**: what became of the requests of two versions since the tick before ([`rollout::judge::Evidence`]).
 //!   **Verdict**: advance, hold or roll back, with what led to it ([`rollout::judge::Verdict`]).
@@ -65,9 +69,11 @@
 //!   [`table::slots`], [`table::hash`], [`table::traffic`], [`table::router`], [`table::matcher`], [`table::key`],
 //!   [`table::service`], [`table::table`], [`table::decide`](mod@table::decide).
 //! - [`flags`]: which variant of a flag a user has, pure, over the parts of [`table`].
+//! - [`mirror`]: in what the responses to a request and to its copy differ, pure.
 //! - [`rollout`]: releases, pure: what a plan is, where a release stands, and its judgement, from counts to a verdict
 //!   with its evidence. [`release`] makes it happen.
 //! - [`experiment`]: which of two arms is better, pure: from sums over users to intervals and one sentence.
+//! - [`chaos`]: what is believed of a service when something fails on purpose, and whether it was true, pure.
 //! - [`ledger`]: what experiments that run have counted, owned by one thread, durable.
 //! - [`events`]: what programs tell of users, in batches.
 //! - [`ofrep`]: flags for those who ask for them by name, by OpenFeature's remote evaluation protocol.
@@ -80,10 +86,13 @@
 //! - [`document`]: the state of the proxy as a document, and what has to be said when it changes.
 //! - [`outbound`]: requests of our own: webhooks, notifications, hooks, smoke requests, queries of metrics, and the one
 //!   client that sends them and the calls of [`cli`].
+//! - [`slo`]: error budgets, pure: what users got against what they were promised, by hours, and how fast it goes.
 //! - [`control`]: the only writer: changes, revisions, the store, the published table, the watch on the config file.
 //! - [`endpoints`]: what keeps endpoints up to date: health checks, name resolution, outliers, slow start.
+//! - [`slo_keeper`]: keeps budgets: looks at the counters of objectives, and has the writer store them.
 //! - [`metrics`]: every metric name, what Prometheus reads, and the rates of the last seconds.
 //! - [`release`]: makes rollouts happen.
+//! - [`chaos_runner`]: makes chaos runs happen.
 //! - [`admin`]: the HTTP API on top; only `app` imports it.
 //! - [`app`]: binds everything and runs it; nothing else wires parts together.
 //! - [`cli`]: the subcommands, one file each.
@@ -95,8 +104,8 @@
 //!
 //! - Imports follow the list above. `proxy` and `upstream` meet the control plane in `app` only. Files of one module
 //!   import each other in one direction, but for a folder's page and its parts.
-//! - [`stats`], [`flagd`], [`table`], [`flags`], [`rollout`], [`experiment`] and `config` have no async, no I/O, no
-//!   clock and no randomness of their own: time and chance are arguments.
+//! - [`stats`], [`flagd`], [`table`], [`flags`], [`mirror`], [`rollout`], [`experiment`], [`chaos`], [`slo`] and
+//!   `config` have no async, no I/O, no clock and no randomness of their own: time and chance are arguments.
 //! - One store publishes a table; a request loads once, at its start, and keeps that snapshot.
 //! - [`table::decide()`] and the decision on a flag, unless it is imported, do not allocate (`tests/alloc/decide.rs`),
 //!   lock, log or wait.
@@ -108,11 +117,14 @@
 //!   when a table is built, never by string in a request.
 //! - Only `config` and `admin` know serde shapes; the types behind them cannot hold an invalid value. What is
 //!   stored of a rollout ([`release::saved`]) is an exception: its state machine's own words; and so is what is shown
-//!   of an experiment, which the API and the command line have in the same words ([`experiment::result_view`]).
+//!   of an experiment, which the API and the command line have in the same words ([`experiment::result_view`]), and a
+//!   chaos run, which is kept as it is shown ([`chaos::chaos_record`]).
 //! - No function above 70 lines, no file above 400 without its tests.
 
 mod admin;
 pub mod app;
+mod chaos;
+mod chaos_runner;
 pub mod cli;
 pub mod config;
 mod control;
@@ -131,6 +143,7 @@ mod ledger;
 mod log;
 mod message;
 mod metrics;
+mod mirror;
 mod ofrep;
 mod outbound;
 mod problem;
@@ -139,6 +152,8 @@ mod release;
 mod rollout;
 mod shared;
 mod simulation;
+mod slo;
+mod slo_keeper;
 mod stats;
 mod supervise;
 mod table;

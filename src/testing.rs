@@ -19,6 +19,7 @@ pub mod control {
     pub use crate::control::handle::{ApplyError, ChangeRequest, Handle, OntoDead};
     pub use crate::control::planned::State;
     pub use crate::control::rollback::RollbackScope;
+    pub use crate::control::service_intent::ServiceIntent;
     pub use crate::control::store::Store;
     pub use crate::control::writer::Writer;
     pub mod change {
@@ -144,7 +145,14 @@ pub mod rollout {
         pub use crate::rollout::judge::verdict::{Bake, JudgeDecision};
     }
 }
+pub mod slo {
+    pub use crate::slo_keeper::keeper::SloKeeper;
+    pub use crate::slo_keeper::slo_handle::SloHandle;
+    pub use crate::stats::slo_counters::SloOutcome;
+    pub use crate::table::spec::slo::{LatencyObjective, SloSpec};
+}
 pub mod stats {
+    pub use crate::shared::fault_stats::{FaultSlice, FaultStats};
     pub use crate::stats::labels::{CodeClass, RejectReason, UpstreamFailure};
     pub use crate::stats::registry::Registry;
 }
@@ -156,6 +164,7 @@ pub mod table {
     pub use crate::table::address::{EndpointAddress, HostPort};
     pub use crate::table::decide::{Candidate, Cause, Decision, decide};
     pub use crate::table::experiment_run::{ExperimentRun, Fingerprint};
+    pub use crate::table::fault_table::FaultInForce;
     pub use crate::table::flag_state::FlagState;
     pub use crate::table::host_addresses::Addresses;
     pub use crate::table::request::{BearerClaims, RequestView};
@@ -163,7 +172,7 @@ pub mod table {
     pub use crate::table::slots::Slots;
     pub use crate::table::spec::ServiceSpec;
     pub use crate::table::table::Table;
-    pub use crate::table::traffic::Traffic;
+    pub use crate::table::traffic::{MirrorShare, Traffic};
     pub use crate::table::weights::{SLOTS, Weight, Weights};
     pub mod hash {
         pub use crate::table::hash::Salt;
@@ -172,8 +181,14 @@ pub mod table {
         pub use crate::table::key::OWN_COOKIE;
     }
     pub mod spec {
+        pub mod mirror {
+            pub use crate::table::spec::mirror::MirrorSpec;
+        }
         pub mod experiment {
             pub use crate::table::spec::experiment::{AssignmentSpec, CountedRequests, ExperimentSubject};
+        }
+        pub mod fault {
+            pub use crate::table::spec::fault::{FaultAbort, FaultKind, FaultTarget};
         }
         pub mod flag {
             pub use crate::table::spec::flag::{DrawSpec, FlagRuleSpec, FlagSource, FlagSpec, FlagSpecs, Variant};

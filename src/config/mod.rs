@@ -15,6 +15,7 @@
 mod build;
 mod caller_token;
 mod callers;
+pub(crate) mod chaos;
 pub(crate) mod check;
 mod events;
 mod experiment;
@@ -40,6 +41,7 @@ use serde::de::IgnoredAny;
 
 use self::build::Build;
 pub use self::caller_token::CallerToken;
+pub(crate) use self::chaos::ChaosConfig;
 pub use self::check::RESERVED_NAMES;
 pub use self::events::EventsConfig;
 use self::experiment::definition::ExperimentScope;
@@ -106,6 +108,8 @@ pub struct Config {
     pub imported: Option<Arc<ImportedText>>,
     /// Which arms are compared, in order of their names.
     pub experiments: Vec<Arc<ExperimentSpec>>,
+    /// What may be made to fail on purpose.
+    pub(crate) chaos: Arc<ChaosConfig>,
     /// The metrics of users that plans of releases may name, by what they are called there.
     pub guardrail_metrics: GuardrailMetrics,
     /// How they are released, and who is told.
@@ -174,6 +178,7 @@ struct RawConfig {
     flags: flag::raw_flags::FlagSection,
     experiments: BTreeMap<String, experiment::definition::RawExperiment>,
     metrics: BTreeMap<String, experiment::metric::RawExperimentMetric>,
+    chaos: chaos::RawChaos,
     groups: BTreeMap<String, release::group::RawGroup>,
     notify: BTreeMap<String, process::notify::RawNotify>,
 }
@@ -220,18 +225,20 @@ impl RawConfig {
         let scope = ExperimentScope { segments: &segments, services: services_ok, flags: flags_ok };
         let experiments = experiment::definition::build_all(&self.experiments, scope, build);
         let metrics = experiment::metric::build_all(&self.metrics, build);
+        let chaos = self.chaos.build(services_ok, &segments, input, build);
         self.check_addresses(build);
         build.attributes.check()?;
         segments.check()?;
         let (mut listeners, admin) = (listeners?, admin?);
         listeners.extend(ofrep_listener?);
-        let (proxy, services) = (proxy?, services?);
+        let (proxy, services) = (proxy?, service::mirror::without_circles(services?, &listeners, build)?);
         limits::check_services(&services, proxy.requests_in_flight_max, &at.key("services"), &mut build.report)?;
         let (releases, flags) = (releases?, flags?);
         let timed = release::contradictions::TimedServices { services: &services, told: &flags.told };
         release::contradictions::check_timeouts(timed, &releases, &mut build.report)?;
         let rollout_sections = RolloutSections::of(input, &releases, build.base);
         let (state, access_log, jwt, experiments) = (state?, access_log?, jwt?, experiments?);
+        let chaos = Arc::new(chaos?);
         let guardrail_metrics = release::guardrails::metrics_of(&metrics?, &experiments);
         release::guardrails::check_metrics(&services, &releases, &guardrail_metrics, &mut build.report)?;
         let config = Config {
@@ -247,6 +254,7 @@ impl RawConfig {
             flags,
             imported: build.imported.clone(),
             experiments,
+            chaos,
             guardrail_metrics,
             releases,
             rollout_sections,

@@ -87,11 +87,17 @@ pub enum EventWord {
     Stuck,
     /// The new version has everything.
     Finished,
+    /// A chaos run has begun.
+    ChaosStarted,
+    /// A chaos run has ended.
+    ChaosEnded,
+    /// What a command of a chaos run did could not be undone.
+    ChaosStuck,
 }
 
 impl EventWord {
     /// All of them, in the order of a life.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Started,
         Self::Advanced,
         Self::Progress,
@@ -103,6 +109,9 @@ impl EventWord {
         Self::RolledBack,
         Self::Stuck,
         Self::Finished,
+        Self::ChaosStarted,
+        Self::ChaosEnded,
+        Self::ChaosStuck,
     ];
 
     /// What people are told of unless they say otherwise: all but the parts of steps, of which a rolling release has
@@ -127,6 +136,9 @@ impl EventWord {
             Self::RolledBack => "rolled_back",
             Self::Stuck => "stuck",
             Self::Finished => "finished",
+            Self::ChaosStarted => "chaos_started",
+            Self::ChaosEnded => "chaos_ended",
+            Self::ChaosStuck => "chaos_stuck",
         }
     }
 }

@@ -96,6 +96,11 @@ pub(crate) fn takes(plan: &Plan, seen: SeenTraffic) -> Option<Duration> {
                 needed => Some(bake.max(Duration::try_from_secs_f64(needed as f64 / a_second).ok()?)),
             }
         }
+        Stage::Mirror { share, bake, .. } => {
+            let needed = plan.judge().requests_needed(CandidateShare::of_pairs(), seen.failing)?;
+            let pairs = seen.requests_per_second * share.ratio();
+            Some(bake.max(Duration::try_from_secs_f64(needed as f64 / pairs).ok()?))
+        }
         Stage::Keep(keep) => Some(keep),
         Stage::Do(_) => Some(Duration::ZERO),
     };
@@ -117,7 +122,7 @@ fn needed(judge: &JudgeSettings, share: CandidateShare, seen: SeenTraffic) -> Op
 
 fn bakes(plan: &Plan) -> Duration {
     let of_stage = |stage: Stage| match stage {
-        Stage::Bake { bake, .. } | Stage::Keep(bake) => bake,
+        Stage::Bake { bake, .. } | Stage::Mirror { bake, .. } | Stage::Keep(bake) => bake,
         Stage::Do(_) => Duration::ZERO,
     };
     plan.stages().into_iter().map(of_stage).fold(Duration::ZERO, Duration::saturating_add)
@@ -210,7 +215,9 @@ mod tests {
             gate: None,
         };
         let steps = percents.iter().map(step).collect();
-        let canary = Canary { smoke: false, steps, watch: TEN_MINUTES, keep: Duration::ZERO, back: Back::AtOnce };
+        let mirrors = Vec::new();
+        let canary =
+            Canary { smoke: false, mirrors, steps, watch: TEN_MINUTES, keep: Duration::ZERO, back: Back::AtOnce };
         Plan::new(Strategy::Canary(canary), JudgeSettings::default(), Expired::Pause).unwrap()
     }
 

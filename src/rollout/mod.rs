@@ -10,7 +10,7 @@
 //!   looks.
 //! - [`plan`]: what a release is meant to do; [`stage`]: what every plan consists of.
 //! - [`release`]: how a service is released, as the config says it; it becomes a plan when a rollout begins.
-//! - [`counts`]: from the workers' counters to what the judge is told.
+//! - [`counts`]: from the workers' counters to what the judge is told; [`latency_looks`]: the thresholds among it.
 //! - [`forecast`]: how long a plan takes at the traffic that there is, and which one fits it.
 //! - [`simulate`]: what a plan will do, on simulated time and traffic.
 //! - [`run`]: the state machine that goes through them (`back`: in reverse); [`command`]: what operators say to it;
@@ -21,6 +21,7 @@ pub(crate) mod counts;
 pub(crate) mod event;
 pub(crate) mod forecast;
 pub(crate) mod judge;
+pub(crate) mod latency_looks;
 pub(crate) mod plan;
 pub(crate) mod release;
 pub(crate) mod run;

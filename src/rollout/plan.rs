@@ -29,6 +29,8 @@ pub enum Strategy {
 pub struct Canary {
     /// Whether requests of our own are sent to the candidate before each step, the first one included.
     pub smoke: bool,
+    /// Copies of requests to the candidate before it has users.
+    pub mirrors: Vec<MirrorStep>,
     /// The steps, each with a larger weight than the one before. A last step below 100 % is followed by 100 %.
     pub steps: Vec<CanaryStep>,
     /// How long the candidate is watched with all the traffic, where the steps end below 100 %.
@@ -46,6 +48,19 @@ pub struct CanaryStep {
     pub weight: Weight,
     /// How long it is watched at the least.
     pub bake: Duration,
+    /// What has to agree before the step after it.
+    pub gate: Option<StepGate>,
+}
+
+/// A step of a canary before it has users.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MirrorStep {
+    /// The part of the requests that is copied.
+    pub share: Weight,
+    /// How long pairs are watched at the least.
+    pub bake: Duration,
+    /// The part of them that may differ.
+    pub differ_max: Weight,
     /// What has to agree before the step after it.
     pub gate: Option<StepGate>,
 }
@@ -177,7 +192,7 @@ impl Plan {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let judge = JudgeSettings { freezes: strategy.ends_a_comparison(), ..judge };
+        let judge = JudgeSettings { freezes: strategy.ends_a_comparison(), mirrors: strategy.mirrors(), ..judge };
         Ok(Self { strategy, judge, on_expired })
     }
 
@@ -234,7 +249,7 @@ impl Plan {
             match *stage {
                 Stage::Bake { .. } => back.push(Stage::Bake { weight: weight_before(passed, number), bake: every }),
                 Stage::Do(task) => back.extend(task.undo().into_iter().map(Stage::Do)),
-                Stage::Keep(_) => {}
+                Stage::Keep(_) | Stage::Mirror { .. } => {}
             }
         }
         back
@@ -256,6 +271,11 @@ impl Strategy {
         }
     }
 
+    /// Whether the candidate gets copies of requests before it has users.
+    fn mirrors(&self) -> bool {
+        self.stages().iter().any(|stage| matches!(stage, Stage::Mirror { .. }))
+    }
+
     /// Whether the candidate has a part of the traffic before it has all of it.
     fn ends_a_comparison(&self) -> bool {
         let part = |stage: &Stage| matches!(stage, Stage::Bake { weight, .. } if *weight < Weight::FULL);
@@ -267,7 +287,7 @@ impl Strategy {
 fn weight_before(stages: &[Stage], number: usize) -> Weight {
     let baked = stages.iter().take(number).rev().find_map(|stage| match stage {
         Stage::Bake { weight, .. } => Some(*weight),
-        Stage::Do(_) | Stage::Keep(_) => None,
+        Stage::Do(_) | Stage::Keep(_) | Stage::Mirror { .. } => None,
     });
     baked.unwrap_or_default()
 }
@@ -290,14 +310,20 @@ impl Canary {
     /// Smoke requests come last before the weight grows: a gate may be open for days, and they are about the moment.
     fn stages(&self) -> Vec<Stage> {
         let smoke = self.smoke.then_some(Stage::Do(StageTask::Smoke));
+        let asked = |gate: StepGate| match gate {
+            StepGate::Manual => Stage::Do(StageTask::Approval),
+            StepGate::Webhook => Stage::Do(StageTask::Webhook),
+        };
         let mut stages = Vec::new();
+        for MirrorStep { share, bake, differ_max, gate } in &self.mirrors {
+            stages.extend(smoke);
+            stages.push(Stage::Mirror { share: *share, bake: *bake, differ_max: *differ_max });
+            stages.extend(gate.map(asked));
+        }
         for step in &self.steps {
             stages.extend(smoke);
             stages.push(Stage::Bake { weight: step.weight, bake: step.bake });
-            stages.extend(step.gate.map(|gate| match gate {
-                StepGate::Manual => Stage::Do(StageTask::Approval),
-                StepGate::Webhook => Stage::Do(StageTask::Webhook),
-            }));
+            stages.extend(step.gate.map(asked));
         }
         if self.steps.last().is_some_and(|step| step.weight < Weight::FULL) {
             stages.extend(smoke);
@@ -353,7 +379,8 @@ mod tests {
     }
 
     fn canary(steps: Vec<CanaryStep>) -> Canary {
-        Canary { smoke: false, steps, watch: Duration::from_secs(9), keep: Duration::ZERO, back: Back::AtOnce }
+        let mirrors = Vec::new();
+        Canary { smoke: false, mirrors, steps, watch: Duration::from_secs(9), keep: Duration::ZERO, back: Back::AtOnce }
     }
 
     fn problems(percents: &[f64]) -> Vec<String> {
@@ -404,6 +431,7 @@ mod tests {
             Stage::Bake { weight, .. } => weight.to_string(),
             Stage::Do(task) => task.word().to_owned(),
             Stage::Keep(_) => "keep".to_owned(),
+            Stage::Mirror { .. } => "mirror".to_owned(),
         });
         let smoke = "smoke requests";
         assert_eq!(what.collect::<Vec<_>>(), [smoke, "10", "approval", smoke, "50", smoke, "100"]);

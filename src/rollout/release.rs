@@ -17,8 +17,8 @@ use super::judge::own_metric::OwnMetric;
 use super::judge::{Assignment, JudgeSettings};
 use super::plan::{BlueGreen, Canary, Expired, Plan, PlanProblem, Rolling, Strategy};
 use super::stage::Stage;
-use crate::table::Name;
 use crate::table::spec::health_check::StatusRange;
+use crate::table::{Name, Weight};
 
 /// How one service, or several together, are released.
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ pub struct Release {
     pub metrics: Arc<[Arc<OwnMetric>]>,
     /// What of its users must not get worse.
     pub guardrails: Arc<[Arc<Guardrail>]>,
+    /// What has to be left of the error budgets of its services before the candidate gets more, in per cent.
+    pub budget_left_min: Option<Weight>,
     /// Beginnings of paths whose responses are not asked for anything but failures.
     pub except: Arc<[Box<str>]>,
 }
@@ -187,7 +189,7 @@ impl Release {
         let comparing = plan.stages().iter().filter(|stage| stage.compares()).count();
         let guardrails = u32::try_from(self.guardrails.len() * comparing).unwrap_or(u32::MAX);
         let baked = plan.stages().into_iter().map(|stage| match stage {
-            Stage::Bake { bake, .. } => bake,
+            Stage::Bake { bake, .. } | Stage::Mirror { bake, .. } => bake,
             Stage::Do(_) | Stage::Keep(_) => Duration::ZERO,
         });
         let horizon = baked.sum::<Duration>().max(HORIZON_MIN);

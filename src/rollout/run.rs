@@ -13,6 +13,7 @@
 //! every move is for all of them.
 
 mod back;
+mod copied;
 mod measured;
 mod outlook;
 
@@ -206,7 +207,7 @@ impl Rollout {
         };
         stage.and_then(|stage| match stage {
             Stage::Do(task) => Some(task),
-            Stage::Bake { .. } | Stage::Keep(_) => None,
+            Stage::Bake { .. } | Stage::Mirror { .. } | Stage::Keep(_) => None,
         })
     }
 
@@ -215,7 +216,7 @@ impl Rollout {
     pub fn bake(&self, now: Duration) -> Bake {
         let Phase::Going { stage, since } = self.phase else { return Bake::Running };
         let least = match self.stages.get(stage) {
-            Some(Stage::Bake { bake, .. }) => *bake,
+            Some(Stage::Bake { bake, .. } | Stage::Mirror { bake, .. }) => *bake,
             Some(Stage::Keep(keep)) => *keep,
             Some(Stage::Do(_)) | None => return Bake::Running,
         };
@@ -344,6 +345,7 @@ impl Rollout {
             Stage::Bake { weight, .. } => (self.weigh(weight), None),
             Stage::Do(task) => (again, Some(task)),
             Stage::Keep(_) => (again, None),
+            Stage::Mirror { differ_max, .. } => (self.copy(differ_max, again), None),
         };
         Transition { weight, task, event: RolloutEvent::Advanced { stage, cause } }
     }

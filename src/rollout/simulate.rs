@@ -135,13 +135,14 @@ impl ReleaseSimulation {
             run.failed_with_shield += binomial(failures, world.baseline_failing, random);
         }
         let endpoints = Some(PerVersion { candidate: world.endpoints, baseline: world.endpoints });
-        let evidence = ticks.iter().map(|SimulatedTick { epochs, routes, users }| Evidence {
+        let evidence = ticks.iter().map(|SimulatedTick { epochs, routes, users, pairs }| Evidence {
             epochs,
             routes,
             route_names: page,
             endpoints,
             thresholds: *thresholds,
             users: *users,
+            pairs: *pairs,
             ..Evidence::default()
         });
         let evidence: Vec<_> = evidence.collect();

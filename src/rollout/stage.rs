@@ -16,6 +16,16 @@ pub enum Stage {
         /// Shortest time.
         bake: Duration,
     },
+    /// The candidate has no users and gets copies of this share of the requests, for so long at the least; it is judged
+    /// by pairs.
+    Mirror {
+        /// The share that is copied.
+        share: Weight,
+        /// Shortest time.
+        bake: Duration,
+        /// The part of the pairs that may differ.
+        differ_max: Weight,
+    },
     /// Something is done, and must succeed.
     Do(StageTask),
     /// Nothing changes for so long, so that the way back stays short.

@@ -9,9 +9,10 @@
 //! of those that [`busy_routes`] has found ([`route_name`], [`route_number`]), [`endpoint_tallies`] by endpoint
 //! ([`canary_endpoints`]), [`canary_clients`] whose outcomes are evidence, [`hold`] is a moment in which requests wait,
 //! [`slot_set`] is a bit for each slot of the key space, [`user_sets`] is what each of them has said already,
-//! [`failure_runs`] for how long it has had nothing but failures, [`count`] a counter with one writer, [`additive`]
-//! sums and differences of counts, [`octaves`] buckets that grow with the value, [`murmur3`] the hash that users are
-//! drawn with, [`sem_ver`] the order of versions of an app, [`name`] what users call services and versions,
+//! [`failure_runs`] for how long it has had nothing but failures, [`fault_stats`] what a chaos run counts,
+//! [`mirror_stats`] what a mirror has found ([`mirror_difference`]), [`count`] is a counter with one writer,
+//! [`additive`] sums and differences of counts, [`octaves`] buckets that grow with the value, [`murmur3`] the hash that
+//! users are drawn with, [`sem_ver`] the order of versions of an app, [`name`] what users call services and versions,
 //! [`trial_key`] what users are counted for ([`trial`]: by workers), and [`probability`] how many of them get the
 //! treatment.
 
@@ -30,9 +31,12 @@ pub(crate) mod count;
 pub(crate) mod endpoint_health;
 pub(crate) mod endpoint_tallies;
 pub(crate) mod failure_runs;
+pub(crate) mod fault_stats;
 pub(crate) mod flights;
 pub(crate) mod hold;
 pub(crate) mod latency_thresholds;
+pub(crate) mod mirror_difference;
+pub(crate) mod mirror_stats;
 pub(crate) mod murmur3;
 pub(crate) mod name;
 pub(crate) mod octaves;

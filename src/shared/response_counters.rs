@@ -18,7 +18,6 @@ pub(crate) struct ResponseOutcome {
     pub observed: Option<ObservedResponse>,
 }
 
-#[cfg(test)]
 impl ResponseOutcome {
     /// Of a request that is not asked for.
     pub(crate) const NONE: Self = Self { is_asked: false, has_body: false, observed: None };

@@ -7,16 +7,19 @@
 //! [`labels`] has the words.
 
 pub(crate) mod admin;
+pub(crate) mod chaos_counters;
 pub(crate) mod endpoint_counters;
 pub(crate) mod events;
 pub(crate) mod labels;
 pub(crate) mod latency_histogram;
 pub(crate) mod registry;
 pub(crate) mod service_counters;
+pub(crate) mod slo_counters;
 pub(crate) mod version_counters;
 pub(crate) mod worker_counters;
 
 pub(crate) use admin::AdminStats;
+pub(crate) use chaos_counters::{ChaosCounters, ChaosResult};
 pub(crate) use endpoint_counters::EndpointStats;
 pub(crate) use events::EventStats;
 pub(crate) use labels::{
@@ -25,5 +28,6 @@ pub(crate) use labels::{
 };
 pub(crate) use registry::Registry;
 pub(crate) use service_counters::ServiceStats;
+pub(crate) use slo_counters::{SloOutcome, SloStats, SloTotals};
 pub(crate) use version_counters::{VersionCell, VersionStats, VersionTotals};
 pub(crate) use worker_counters::{WorkerStats, WorkerTotals};

@@ -1,18 +1,21 @@
 //! The registry of counters: hands out the counters of a version or an endpoint, the same ones to every table
 //! generation.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::admin::AdminStats;
+use super::chaos_counters::ChaosCounters;
 use super::endpoint_counters::EndpointStats;
 use super::events::EventStats;
 use super::service_counters::ServiceStats;
+use super::slo_counters::SloStats;
 use super::version_counters::VersionStats;
 use super::worker_counters::{WorkerStats, WorkerTotals};
 use crate::shared::canary_stats::CanaryStats;
+use crate::shared::mirror_stats::MirrorStats;
 use crate::shared::unhealthy_counters::{UnhealthyCounter, UnhealthyCounters};
 
 /// All counters of a process. Asked when a table is built and when a caller looks, never by a request.
@@ -26,12 +29,28 @@ pub struct Registry {
     events: Arc<EventStats>,
 }
 
+/// Chaos experiments that have counters of their own.
+const CHAOS_NAMES_MAX: usize = 256;
+
+/// What the counters of a chaos experiment are of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ChaosLabels {
+    /// The service.
+    pub service: Box<str>,
+    /// The experiment.
+    pub experiment: Box<str>,
+}
+
 #[derive(Debug, Default)]
 struct KnownCounters {
     versions: HashMap<Box<str>, HashMap<Box<str>, VersionEntry>>,
     endpoint_ids: u32,
     services: HashMap<Box<str>, Arc<ServiceStats>>,
     canaries: HashMap<Box<str>, Arc<CanaryStats>>,
+    mirrors: HashMap<Box<str>, HashMap<Box<str>, Arc<MirrorStats>>>,
+    /// By service and experiment.
+    chaos: BTreeMap<(Box<str>, Box<str>), Arc<ChaosCounters>>,
+    slos: HashMap<Box<str>, Arc<SloStats>>,
 }
 
 #[derive(Debug)]
@@ -118,6 +137,18 @@ impl Registry {
         stats
     }
 
+    /// The counters behind the objectives of a service.
+    #[must_use]
+    pub fn slo(&self, service: &str) -> Arc<SloStats> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stats) = known.slos.get(service) {
+            return Arc::clone(stats);
+        }
+        let stats = Arc::new(SloStats::new(self.workers.len()));
+        known.slos.insert(service.into(), Arc::clone(&stats));
+        stats
+    }
+
     /// What the service's rollout is judged on, if there is one.
     #[must_use]
     pub fn canary(&self, service: &str) -> Option<Arc<CanaryStats>> {
@@ -136,6 +167,45 @@ impl Registry {
             canary.end(false);
             known.canaries.insert(service.into(), canary);
         }
+    }
+
+    /// What the mirror of a service to the version `to` finds.
+    #[must_use]
+    pub fn mirror(&self, service: &str, to: &str) -> Arc<MirrorStats> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mirrors = known.mirrors.entry(service.into()).or_default();
+        Arc::clone(mirrors.entry(to.into()).or_insert_with(|| Arc::new(MirrorStats::new(self.workers.len()))))
+    }
+
+    /// The counters of a chaos experiment on a service. Experiments need not stand in a config, so there may be any
+    /// number of names: after the first [`CHAOS_NAMES_MAX`] they are counted together, as `other`.
+    #[must_use]
+    pub fn chaos(&self, service: &str, experiment: &str) -> Arc<ChaosCounters> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = known.chaos.len() >= CHAOS_NAMES_MAX;
+        let name = (Box::from(service), Box::from(experiment));
+        let name = if full && !known.chaos.contains_key(&name) { (name.0, Box::from("other")) } else { name };
+        let counters = known.chaos.entry(name).or_insert_with(|| Arc::new(ChaosCounters::new(self.workers.len())));
+        Arc::clone(counters)
+    }
+
+    /// The counters of all chaos experiments so far, by service and experiment.
+    #[must_use]
+    pub fn all_chaos(&self) -> Vec<(ChaosLabels, Arc<ChaosCounters>)> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let labels = |(service, experiment): &(Box<str>, Box<str>)| ChaosLabels {
+            service: service.clone(),
+            experiment: experiment.clone(),
+        };
+        known.chaos.iter().map(|(name, counters)| (labels(name), Arc::clone(counters))).collect()
+    }
+
+    /// What the mirrors of a service have found, by the version that got the copies.
+    #[must_use]
+    pub fn mirrors(&self, service: &str) -> Vec<(Box<str>, Arc<MirrorStats>)> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mirrors = known.mirrors.get(service).into_iter().flatten();
+        mirrors.map(|(to, stats)| (to.clone(), Arc::clone(stats))).collect()
     }
 
     /// The counters of a version.

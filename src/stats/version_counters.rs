@@ -12,6 +12,8 @@ use crate::shared::count::Count;
 #[derive(Debug)]
 pub struct VersionStats {
     cells: Box<[OnceLock<Box<VersionCell>>]>,
+    /// What of it faults of our own have caused.
+    faulted: Box<[OnceLock<Box<VersionCell>>]>,
 }
 
 /// One worker's counters of one version.
@@ -118,13 +120,20 @@ impl VersionStats {
     /// Counters for this many workers.
     #[must_use]
     pub fn new(workers: usize) -> Self {
-        Self { cells: (0..workers).map(|_| OnceLock::new()).collect() }
+        let cells = || (0..workers).map(|_| OnceLock::new()).collect();
+        Self { cells: cells(), faulted: cells() }
     }
 
     /// The counters of one worker, which is below the number given to [`VersionStats::new`].
     #[must_use]
     pub fn cell(&self, worker: usize) -> &VersionCell {
         self.cells[worker].get_or_init(Box::default)
+    }
+
+    /// Where a worker counts once more what faults of our own were done to.
+    #[must_use]
+    pub fn faulted_cell(&self, worker: usize) -> &VersionCell {
+        self.faulted[worker].get_or_init(Box::default)
     }
 
     /// Whether any worker has counted anything.
@@ -136,18 +145,30 @@ impl VersionStats {
     /// The sums of all workers.
     #[must_use]
     pub fn totals(&self) -> VersionTotals {
-        let mut totals = VersionTotals::default();
-        for cell in self.cells.iter().filter_map(OnceLock::get) {
-            cell.codes.add_to(&mut totals.codes);
-            cell.failures.add_to(&mut totals.failures);
-            cell.firsts.add_to(&mut totals.firsts);
-            cell.retries.add_to(&mut totals.retries);
-            totals.passed_on += cell.passed_on.value();
-            totals.long_open = totals.long_open.wrapping_add(cell.long_open.value());
-            cell.latency.add_to(&mut totals.latency);
-        }
-        totals
+        sum(&self.cells)
     }
+
+    /// The same without requests and attempts that faults of our own were done to: what the version does by itself.
+    #[must_use]
+    pub fn undisturbed_totals(&self) -> VersionTotals {
+        // Those that are counted last are read first, so that none is taken off that is not in the sum.
+        let faulted = sum(&self.faulted);
+        self.totals().since(&faulted)
+    }
+}
+
+fn sum(cells: &[OnceLock<Box<VersionCell>>]) -> VersionTotals {
+    let mut totals = VersionTotals::default();
+    for cell in cells.iter().filter_map(OnceLock::get) {
+        cell.codes.add_to(&mut totals.codes);
+        cell.failures.add_to(&mut totals.failures);
+        cell.firsts.add_to(&mut totals.firsts);
+        cell.retries.add_to(&mut totals.retries);
+        totals.passed_on += cell.passed_on.value();
+        totals.long_open = totals.long_open.wrapping_add(cell.long_open.value());
+        cell.latency.add_to(&mut totals.latency);
+    }
+    totals
 }
 
 #[cfg(test)]
@@ -171,5 +192,7 @@ mod tests {
             stats.totals()
         };
         assert_eq!(later.since(&totals).requests(), 1);
+        stats.faulted_cell(1).answered(CodeClass::Success, 5);
+        assert_eq!((stats.totals().requests(), stats.undisturbed_totals()), (3, totals));
     }
 }

@@ -110,7 +110,9 @@ mod tests {
             salt: None,
             versions: weights.iter().map(version).collect(),
             rules: Vec::new(),
+            mirror: None,
             policy: Policy { on_unhealthy, ..Policy::default() },
+            slo: None,
             split: split.clone(),
         };
         let traffic = [(name("shop"), Arc::new(Traffic::first("s".into(), &split)))].into();

@@ -88,7 +88,12 @@ mod tests {
     fn version(count: u16) -> Version {
         let endpoint = |port: u16| {
             let address = ([127, 0, 0, 1], port).into();
-            Endpoint { address, drained: false, stats: Arc::new(EndpointStats::new(u32::from(port), address)) }
+            Endpoint {
+                address,
+                drained: false,
+                zone: None,
+                stats: Arc::new(EndpointStats::new(u32::from(port), address)),
+            }
         };
         Version {
             name: name("v1"),

@@ -43,7 +43,9 @@ pub(crate) fn spec(service: &str, split: &str) -> ServiceSpec {
         versions: versions.collect(),
         split,
         rules: Vec::new(),
+        mirror: None,
         policy: Policy::default(),
+        slo: None,
     }
 }
 

@@ -6,8 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::address::HostPort;
+use super::address::{EndpointAddress, HostPort};
 use super::spec::VersionSpec;
+use crate::shared::name::Name;
 
 /// What is known of a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -92,6 +93,16 @@ impl Addresses {
     pub fn name_of<'v>(&self, version: &'v VersionSpec, address: SocketAddr) -> Option<&'v HostPort> {
         version.names.iter().find(|name| !version.endpoints.contains(&address) && self.stands(name, address))
     }
+
+    /// The zone of the endpoint of a version with this address, if it is in one.
+    #[must_use]
+    pub fn zone_of<'v>(&self, version: &'v VersionSpec, address: SocketAddr) -> Option<&'v Name> {
+        if version.zones.is_empty() {
+            return None;
+        }
+        let name = self.name_of(version, address).map(|name| EndpointAddress::Name(name.clone()));
+        version.zones.get(&name.unwrap_or(EndpointAddress::Ip(address)))
+    }
 }
 
 #[cfg(test)]
@@ -113,6 +124,9 @@ mod tests {
         assert_eq!(all, ["10.0.0.2:80", "10.0.0.3:80", "10.0.0.2:81", "10.0.0.3:81"], "each once");
         assert_eq!(known.name_of(&version, ([10, 0, 0, 3], 80).into()), Some(&backend));
         assert_eq!(known.name_of(&version, fixed), None, "it stands there by itself");
+        version.zones = [(fixed.into(), name("a")), (EndpointAddress::Name(backend.clone()), name("b"))].into();
+        let zone = |last, port| known.zone_of(&version, ([10, 0, 0, last], port).into()).map(Name::as_str);
+        assert_eq!([zone(2, 80), zone(3, 80), zone(3, 81)], [Some("a"), Some("b"), None]);
         let lost = known.with(&backend.host, Err(ResolveError::NoName));
         assert_eq!(
             (lost.endpoints(&version).len(), lost.of("backend").and_then(|f| f.problem.as_deref())),

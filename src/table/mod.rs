@@ -4,7 +4,8 @@
 //! what changes while requests flow, [`host_addresses`] is what the names of endpoints stand for, [`router`] finds the
 //! service, [`matcher`] the rule, and [`key`] the user. A [`service`] is all of that for one service, and a
 //! [`Table`] is one immutable generation of all services. [`decide()`] puts them together; [`vary`] is what of that a
-//! cache has to know; [`experiment_table`] is what comes between rules and split while an experiment runs;
+//! cache has to know; [`experiment_table`] is what comes between rules and split while an experiment runs,
+//! [`fault_table`] what a chaos run does to requests on purpose, and [`active_mirror`] what is copied of them;
 //! [`availability`], [`effective`] and [`ejection`] say what becomes of requests whose endpoints cannot respond.
 //! [`fast`] only saves cache misses.
 //!
@@ -13,6 +14,7 @@
 //!
 //! Nothing here waits, reads a clock, draws a random number or logs: time and chance are arguments.
 
+mod active_mirror;
 pub(crate) mod address;
 pub(crate) mod availability;
 mod canary_pair;
@@ -24,6 +26,7 @@ pub(crate) mod ejection;
 pub(crate) mod experiment_run;
 pub(crate) mod experiment_table;
 pub(crate) mod fast;
+pub(crate) mod fault_table;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub(crate) mod flag_inputs;
@@ -50,6 +53,7 @@ pub(crate) mod vary;
 pub(crate) mod weights;
 
 pub(crate) use crate::shared::name::Name;
+pub(crate) use active_mirror::ActiveMirror;
 pub(crate) use address::{EndpointAddress, HostPort};
 pub(crate) use availability::{Availability, Takeover};
 pub(crate) use canary_pair::CanaryPair;
@@ -57,9 +61,9 @@ pub(crate) use compile_error::CompileError;
 pub(crate) use decide::{Candidate, Cause, Decision, RouteError, decide, decide_at};
 pub(crate) use host_addresses::{Addresses, ResolveError};
 pub(crate) use request::{BearerClaims, RequestView};
-pub(crate) use service::{Endpoint, Service, Version};
+pub(crate) use service::{ActiveSlo, Endpoint, Service, Version};
 pub(crate) use slots::Slots;
 pub(crate) use spec::ServiceSpec;
 pub(crate) use table::Table;
-pub(crate) use traffic::Traffic;
+pub(crate) use traffic::{MirrorShare, Traffic};
 pub(crate) use weights::{SLOTS, Weight, Weights};

@@ -5,18 +5,20 @@ use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::active_mirror::ActiveMirror;
 use super::canary_pair::CanaryPair;
 use super::compile_error::{CompileError, position};
 use super::hash::Salt;
 use super::host_addresses::Addresses;
 use super::rules::Rules;
+use super::spec::slo::SloSpec;
 use super::spec::{Protocol, ServiceSpec};
 use super::traffic::Traffic;
 use super::vary::Vary;
 use super::weights::{Weight, Weights};
 use crate::shared::canary_stats::Arm;
 use crate::shared::name::Name;
-use crate::stats::{EndpointStats, Registry, ServiceStats, VersionStats};
+use crate::stats::{EndpointStats, Registry, ServiceStats, SloStats, VersionStats};
 use crate::tls::ClientSettings;
 
 /// One service, ready for decisions.
@@ -38,12 +40,35 @@ pub struct Service {
     pub rules: Rules,
     /// Where requests are counted that a rollout is judged on, if there is one.
     pub canary: Option<CanaryPair>,
+    /// What is copied of its requests, if anything is.
+    pub mirror: Option<Box<ActiveMirror>>,
+    /// Where requests are counted by its objectives, if it has any.
+    pub slo: Option<Box<ActiveSlo>>,
     /// Whether its key or a rule looks at the bearer token.
     pub(crate) reads_tokens: bool,
     /// The headers that decide which version a request gets, if caches are to be told of any.
     pub(crate) vary: Option<Box<Vary>>,
     /// First slot after each run and the owner's index, ascending.
     runs: Box<[(u32, u16)]>,
+}
+
+/// The objectives of a service, with where its requests are counted by them.
+#[derive(Debug)]
+pub struct ActiveSlo {
+    /// They.
+    pub spec: Arc<SloSpec>,
+    /// What takes longer is slow, in microseconds.
+    pub under_us: u64,
+    /// What is counted, shared by all generations.
+    pub stats: Arc<SloStats>,
+}
+
+impl ActiveSlo {
+    fn of(spec: &ServiceSpec, registry: &Registry) -> Option<Box<Self>> {
+        let slo = spec.slo.as_ref()?;
+        let (spec, under_us, stats) = (Arc::clone(slo), slo.under_us(), registry.slo(&spec.name));
+        Some(Box::new(Self { spec, under_us, stats }))
+    }
 }
 
 /// One version of a service.
@@ -72,6 +97,8 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// Whether it is drained: it finishes what it has and gets nothing new.
     pub drained: bool,
+    /// The zone that it is in, if that is said.
+    pub zone: Option<Name>,
     /// What is known of it at run time, shared by all generations and workers.
     pub stats: Arc<EndpointStats>,
 }
@@ -90,6 +117,7 @@ impl Service {
             let endpoint = |address: &SocketAddr| Endpoint {
                 address: *address,
                 drained: traffic.drains(version, *address, addresses),
+                zone: addresses.zone_of(version, *address).cloned(),
                 stats: registry.endpoint(&spec.name, &version.name, *address, transport),
             };
             Version {
@@ -111,7 +139,9 @@ impl Service {
             rules,
             versions,
             stats: registry.service(&spec.name),
+            slo: ActiveSlo::of(spec, registry),
             canary: registry.canary(&spec.name).and_then(|canary| CanaryPair::new(&canary, spec, traffic)),
+            mirror: ActiveMirror::compile(spec, traffic, registry)?,
             addresses: Arc::clone(addresses),
             traffic: Arc::clone(traffic),
             spec: Arc::clone(spec),

@@ -5,13 +5,17 @@
 pub(crate) mod attribute;
 pub(crate) mod condition_text;
 pub(crate) mod experiment;
+pub(crate) mod fault;
 pub(crate) mod flag;
 pub(crate) mod health_check;
 pub(crate) mod limits;
+pub(crate) mod mirror;
 pub(crate) mod outlier;
 pub(crate) mod pattern;
+pub(crate) mod slo;
 pub(crate) mod version_range;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +25,13 @@ use ipnet::IpNet;
 
 use self::health_check::HealthSpec;
 use self::limits::Limits;
-use super::address::HostPort;
+use self::mirror::MirrorSpec;
+use super::address::{EndpointAddress, HostPort};
 use super::weights::Weights;
 use crate::shared::name::Name;
 use crate::tls::ClientSettings;
 use outlier::OutlierSpec;
+use slo::SloSpec;
 
 pub use attribute::Attribute;
 pub use pattern::Pattern;
@@ -49,11 +55,25 @@ pub struct ServiceSpec {
     pub versions: Vec<VersionSpec>,
     /// The rules, in order.
     pub rules: Vec<RuleSpec>,
+    /// The mirror that the file asks for, if it does.
+    pub mirror: Option<Arc<MirrorSpec>>,
     /// How requests are forwarded.
     pub policy: Policy,
+    /// What it has promised its users, if anything.
+    pub slo: Option<Arc<SloSpec>>,
 }
 
 impl ServiceSpec {
+    /// How requests are mirrored to the version `to`: as the file says, if it says anything.
+    #[must_use]
+    pub fn mirror_to(&self, to: &Name) -> Arc<MirrorSpec> {
+        match &self.mirror {
+            Some(spec) if spec.to == *to => Arc::clone(spec),
+            Some(spec) => Arc::new(MirrorSpec { to: to.clone(), ..MirrorSpec::clone(spec) }),
+            None => Arc::new(MirrorSpec::to_version(to.clone())),
+        }
+    }
+
     /// Whether its key or a rule looks at the bearer token.
     #[must_use]
     pub fn reads_tokens(&self) -> bool {
@@ -73,6 +93,9 @@ pub struct VersionSpec {
     pub protocol: Protocol,
     /// Its endpoints by name, each once.
     pub names: Vec<HostPort>,
+    /// Which part of the installation an endpoint is in, such as a data centre, by the address or name that it is
+    /// defined by; not all of them need one.
+    pub zones: BTreeMap<EndpointAddress, Name>,
     /// How they are checked, if they are.
     pub health: Option<Arc<HealthSpec>>,
     /// How TLS is spoken with them, if it is.
@@ -83,7 +106,8 @@ impl VersionSpec {
     /// A version with these endpoints, and nothing else.
     #[must_use]
     pub fn new(name: Name, endpoints: Vec<SocketAddr>) -> Self {
-        Self { name, endpoints, protocol: Protocol::default(), names: Vec::new(), health: None, tls: None }
+        let (protocol, names, zones) = (Protocol::default(), Vec::new(), BTreeMap::new());
+        Self { name, endpoints, protocol, names, zones, health: None, tls: None }
     }
 }
 

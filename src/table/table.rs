@@ -18,6 +18,7 @@ use super::experiment_run::ExperimentRun;
 use super::experiment_table::ExperimentTable;
 use super::fast::intern::{Interned, Interner};
 use super::fast::route_entry::{EntryDefinition, RouteEntry};
+use super::fault_table::{FaultInForce, FaultTable};
 use super::flag_state::FlagState;
 use super::flag_table::FlagTable;
 use super::host_addresses::Addresses;
@@ -47,6 +48,8 @@ pub struct Table {
     flags: Arc<FlagTable>,
     /// What is compared among users, beside releases.
     experiments: Arc<ExperimentTable>,
+    /// What chaos runs do to requests; no part of a revision.
+    faults: Arc<FaultTable>,
 }
 
 /// Services of a block. With ten thousand services there are 157 blocks, whose addresses stay in a core's cache, and a
@@ -108,6 +111,7 @@ impl Table {
             unhealthy_counters: registry.unhealthy_counters(),
             flags: Arc::default(),
             experiments: Arc::default(),
+            faults: Arc::default(),
         })
     }
 
@@ -215,6 +219,20 @@ impl Table {
         &self.experiments
     }
 
+    /// The same table, of the same revision, with these faults and no others. One whose service is not there is left
+    /// out.
+    #[must_use]
+    pub fn with_faults(&self, faults: &[Arc<FaultInForce>], registry: &Registry) -> Self {
+        let faults = FaultTable::compile(faults, self.count, registry, |name| self.index_of(name.as_str()));
+        Self { blocks: self.blocks.clone(), faults: Arc::new(faults), ..self.shared() }
+    }
+
+    /// The faults in force.
+    #[must_use]
+    pub fn faults(&self) -> &FaultTable {
+        &self.faults
+    }
+
     /// The services' definitions, in order.
     fn specs(&self) -> Vec<Arc<ServiceSpec>> {
         self.services().map(|service| Arc::clone(&service.spec)).collect()
@@ -236,7 +254,9 @@ impl Table {
     /// Whether requests of the service with this index may be decided by their bearer token, or flags that they carry.
     #[must_use]
     pub fn reads_tokens(&self, service: u32) -> bool {
-        self.service(service).reads_tokens || self.flags.told(service).is_some_and(|told| told.reads_tokens)
+        self.service(service).reads_tokens
+            || self.flags.told(service).is_some_and(|told| told.reads_tokens)
+            || self.faults.of(service).is_some_and(|fault| fault.reads_tokens())
     }
 
     /// Puts a service in the place of its own generation before, in a copy of its block.
@@ -257,6 +277,7 @@ impl Table {
             unhealthy_counters: Arc::clone(&self.unhealthy_counters),
             flags: Arc::clone(&self.flags),
             experiments: Arc::clone(&self.experiments),
+            faults: Arc::clone(&self.faults),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The traffic of a service: the part that changes while requests flow, and that revisions record.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -8,10 +9,11 @@ use super::address::{EndpointAddress, HostPort};
 use super::host_addresses::Addresses;
 use super::slots::Slots;
 use super::spec::VersionSpec;
-use super::weights::Weights;
+use super::weights::{SLOTS, Weight, Weights};
 use crate::shared::name::Name;
 
-/// The traffic state of one service: who owns which slot under which salt, and which endpoints are drained.
+/// The traffic state of one service: who owns which slot under which salt, what is mirrored, and which endpoints are
+/// drained.
 ///
 /// The salt belongs to a release: it is renewed when a service leaves the state in which one version holds
 /// everything, because only then does a new draw move no user, and without it the same few users would go first in
@@ -22,15 +24,55 @@ pub struct Traffic {
     pub salt: Arc<str>,
     /// The owners of the slots.
     pub slots: Slots,
+    /// Which part of the requests is copied to which version, if any is.
+    pub mirror: Option<MirrorShare>,
     /// Endpoints that get no new requests, with their version.
     pub drained: BTreeSet<(Name, EndpointAddress)>,
+}
+
+/// Which part of a service's requests is copied to which version.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MirrorShare {
+    /// The version.
+    pub to: Name,
+    /// The part, above zero.
+    pub share: Weight,
+}
+
+/// A stored text that is no mirror.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("found the mirror {found:?}, want `version*slots` with 1 to {SLOTS} slots")]
+pub struct BadMirrorShare {
+    /// The text.
+    pub found: String,
+}
+
+impl MirrorShare {
+    /// Reads what its `Display` wrote.
+    ///
+    /// # Errors
+    /// [`BadMirrorShare`] when it is something else.
+    pub fn parse(text: &str) -> Result<Self, BadMirrorShare> {
+        let parts = text.split_once('*').and_then(|(to, slots)| {
+            let share = Weight::from_slots(slots.parse().ok()?).filter(|share| *share != Weight::ZERO)?;
+            Some(Self { to: Name::new(to).ok()?, share })
+        });
+        parts.ok_or_else(|| BadMirrorShare { found: text.to_owned() })
+    }
+}
+
+/// `v3*10000`, in slots, as the store has it.
+impl fmt::Display for MirrorShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}*{}", self.to, self.share.slots())
+    }
 }
 
 impl Traffic {
     /// The first traffic of a service.
     #[must_use]
     pub fn first(salt: Arc<str>, weights: &Weights) -> Self {
-        Self { salt, slots: Slots::fresh(weights), drained: BTreeSet::new() }
+        Self { salt, slots: Slots::fresh(weights), mirror: None, drained: BTreeSet::new() }
     }
 
     /// The traffic after a shift to `weights`. `new_salt` is used if a release begins with this shift.
@@ -38,11 +80,17 @@ impl Traffic {
     pub fn shifted(&self, weights: &Weights, new_salt: impl FnOnce() -> Arc<str>) -> Self {
         let begins = self.slots.weights().sole_holder().is_some() && weights.sole_holder().is_none();
         let salt = if begins { new_salt() } else { Arc::clone(&self.salt) };
-        Self { salt, slots: self.slots.relaid(weights), drained: self.drained.clone() }
+        Self { salt, slots: self.slots.relaid(weights), ..self.clone() }
     }
 
-    /// The split of `earlier` under today's drained endpoints: a rollback does not bring an endpoint back that
-    /// an operator took out to repair it.
+    /// The same with another mirror, or none.
+    #[must_use]
+    pub fn mirrored(&self, mirror: Option<MirrorShare>) -> Self {
+        Self { mirror, ..self.clone() }
+    }
+
+    /// The split and the mirror of `earlier` under today's drained endpoints: a rollback does not bring an endpoint
+    /// back that an operator took out to repair it.
     #[must_use]
     pub fn restored(&self, earlier: &Self) -> Self {
         Self { drained: self.drained.clone(), ..earlier.clone() }
@@ -134,6 +182,20 @@ mod tests {
         let restored = now.restored(&earlier);
         assert_eq!((&*restored.salt, restored.slots.to_string()), ("shop-1", stored));
         assert_eq!(restored.drained, drained());
+    }
+
+    #[test]
+    fn a_mirror_stays_over_shifts_and_is_restored_with_the_split() {
+        let mirror = MirrorShare::parse("v3*10000").expect("a mirror");
+        assert_eq!((mirror.to.as_str(), mirror.share.percent(), mirror.to_string()), ("v3", 10.0, "v3*10000".into()));
+        let plain = Traffic::first("shop-1".into(), &weights("v1=50 v2=50"));
+        let mirrored = plain.mirrored(Some(mirror.clone()));
+        let shifted = mirrored.shifted(&weights("v1=10 v2=90"), no_salt);
+        assert_eq!(shifted.mirror, Some(mirror));
+        assert_eq!(shifted.restored(&plain).mirror, None);
+        for bad in ["", "v3", "v3*", "v3*0", "v3*100001", "*5", "v3*x"] {
+            assert!(MirrorShare::parse(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@ const TABLES: [Changeable; 7] = [
             "rollback",
             "on_hold",
             "hold_max",
+            "budget_left_min",
             "watch",
             "keep",
             "batch",
@@ -43,7 +44,7 @@ const TABLES: [Changeable; 7] = [
         ],
     },
     // A gate "webhook" asks the webhook of the file.
-    Changeable { way: &["steps", EACH], keys: &["weight", "bake", "gate"] },
+    Changeable { way: &["steps", EACH], keys: &["weight", "mirror", "differ_max", "bake", "gate"] },
     Changeable { way: &["rollback"], keys: &["gradual"] },
     // Metrics that the file defines.
     Changeable { way: &["guardrails", EACH], keys: &["metric", "tolerate", "users_min"] },

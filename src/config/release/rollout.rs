@@ -33,6 +33,7 @@ use crate::problem::{Mismatch, suggest};
 use crate::rollout::judge::JudgeSettings;
 use crate::rollout::plan::{Back, Expired};
 use crate::rollout::release::{Release, RollingShape, Shape, Webhook};
+use crate::table::Weight;
 
 /// As it is written, in the file and in the call that starts a rollout. [`overrides`](super::overrides) says what of it a
 /// call may change, and this description is for callers.
@@ -46,7 +47,8 @@ pub(crate) struct RawRollout {
     /// `canary`, `blue_green` or `rolling`; the file has to have what the strategy runs.
     #[schema(value_type = Option<String>, example = "canary")]
     strategy: Option<RawStrategy>,
-    /// Per cent, or objects of `weight`, `bake` and `gate` (`manual`, or `webhook` to ask the one of the file).
+    /// Per cent, or objects of `weight`, `bake` and `gate` (`manual`, or `webhook` to ask the one of the file); first
+    /// perhaps objects of `mirror`, `bake`, `gate` and `differ_max`, steps that copy requests and touch no user.
     #[schema(value_type = Option<Vec<serde_json::Value>>, example = json!([5, {"weight": 50, "gate": "manual"}, 100]))]
     steps: Option<List<RawStep>>,
     /// How long each step is watched at the least.
@@ -73,6 +75,9 @@ pub(crate) struct RawRollout {
     /// How long the old version is kept warm after that.
     #[schema(value_type = Option<String>)]
     keep: Option<Setting<TimeSpan>>,
+    /// Per cent of the error budget that has to be left before the new version gets more: `[services.NAME.slo]`.
+    #[schema(value_type = Option<f64>, example = 20)]
+    budget_left_min: Option<Setting<Weight>>,
     /// Endpoints at a time.
     #[schema(value_type = Option<u64>)]
     batch: Option<Setting<Quantity>>,
@@ -215,8 +220,10 @@ impl RawRollout {
         let webhook: Option<Webhook> = webhook?;
         let smoke = smoke?.unwrap_or_default();
         let (metrics, guardrails) = (metrics?.unwrap_or_default(), guardrails?.unwrap_or_default());
+        let (shape, except) = (shape?, except?);
+        let budget_left_min = self.budget_left_min.map(|least| least.0);
         let release =
-            Release { shape: shape?, judge, on_expired, webhook, smoke, metrics, guardrails, except: except? };
+            Release { shape, judge, on_expired, webhook, smoke, metrics, guardrails, budget_left_min, except };
         contradictions::check(&release, at, &mut build.report).map(|()| release)
     }
 

@@ -1,12 +1,12 @@
 //! The release settings as the running process asks for them: the sections of services, flags and groups, and who is
-//! told.
+//! told. Chaos experiments are among them: what the process does by itself is told it in one piece.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::guardrails::GuardrailMetrics;
 use super::section::RolloutSection;
-use crate::config::Config;
+use crate::config::{ChaosConfig, Config};
 use crate::rollout::release::{Notify, ReleaseGroup};
 use crate::table::Name;
 
@@ -34,6 +34,8 @@ pub struct ReleaseSettings {
     pub metrics: GuardrailMetrics,
     /// Who is told what happens.
     pub notify: Vec<Arc<Notify>>,
+    /// What may be made to fail on purpose.
+    pub(crate) chaos: Arc<ChaosConfig>,
 }
 
 impl ReleaseSettings {
@@ -52,6 +54,7 @@ impl ReleaseSettings {
             groups: releases.groups.iter().map(of).collect(),
             metrics: config.guardrail_metrics.clone(),
             notify: releases.notify.clone(),
+            chaos: Arc::clone(&config.chaos),
         }
     }
 }

@@ -14,11 +14,14 @@ use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{FromScalar, Scalar, Setting, TimeSpan};
 use crate::problem::Mismatch;
 use crate::rollout::judge::JudgeSettings;
-use crate::rollout::plan::{Back, Canary, CanaryStep, Expired, Plan, PlanProblem, StepGate, Strategy};
+use crate::rollout::plan::{Back, Canary, CanaryStep, Expired, MirrorStep, Plan, PlanProblem, StepGate, Strategy};
 use crate::table::Weight;
 
 /// The longest bake, watch and hold: who needs more than a week does not release step by step.
 pub(crate) const LONGEST: TimeSpan = TimeSpan::secs(604_800);
+
+/// What may differ by default, of a hundred pairs: stamps, counters and caches that no `ignore` names.
+const DIFFER_MAX: f64 = 1.0;
 
 /// One request in a hundred finds what is broken for all, a tenth what is broken for many, a half what breaks under
 /// load.
@@ -35,6 +38,8 @@ pub(crate) enum RawStep {
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(crate) struct RawStepTable {
     weight: Option<Setting<Weight>>,
+    mirror: Option<Setting<Weight>>,
+    differ_max: Option<Setting<Weight>>,
     bake: Option<Setting<TimeSpan>>,
     gate: Option<RawGate>,
 }
@@ -102,9 +107,15 @@ impl StepDefaults {
         if weight == Weight::FULL { self.watch } else { self.bake }
     }
 
-    fn canary(&self, steps: Vec<CanaryStep>) -> Canary {
-        Canary { smoke: self.smoke, steps, watch: self.watch, keep: self.keep, back: self.back }
+    fn canary(&self, mirrors: Vec<MirrorStep>, steps: Vec<CanaryStep>) -> Canary {
+        Canary { smoke: self.smoke, mirrors, steps, watch: self.watch, keep: self.keep, back: self.back }
     }
+}
+
+/// A step that is read.
+enum BuiltStep {
+    Mirror(MirrorStep),
+    Weight(CanaryStep),
 }
 
 impl RawStep {
@@ -113,14 +124,17 @@ impl RawStep {
         shared: &StepDefaults,
         at: &ConfigPath<'_>,
         report: &mut Report<'_>,
-    ) -> Result<CanaryStep, ErrorGuaranteed> {
+    ) -> Result<BuiltStep, ErrorGuaranteed> {
         let table = match self {
-            Self::Weight(weight) => return Ok(CanaryStep { weight: *weight, bake: shared.bake(*weight), gate: None }),
+            Self::Weight(weight) => {
+                return Ok(BuiltStep::Weight(CanaryStep { weight: *weight, bake: shared.bake(*weight), gate: None }));
+            }
             Self::Table(table) => table,
         };
-        let weight = table.weight.map(|read| read.0).ok_or_else(|| {
-            report.missing(&at.key("weight"), Mismatch::new("none", "the candidate's per cent", "add weight = 10"))
-        });
+        let weight = match table.mirror {
+            Some(_) => table.no_weight(at, report).map(|()| Weight::ZERO),
+            None => table.weight(at, report),
+        };
         let usual = TimeSpan(weight.map_or(shared.bake, |weight| shared.bake(weight)));
         let bake = setting(table.bake, usual, TimeSpan::millis(0)..=LONGEST, &at.key("bake"), report);
         let gate = table.gate.map(|raw| match raw {
@@ -132,7 +146,38 @@ impl RawStep {
                 Mismatch::new("\"webhook\" and nobody to ask", "a URL", "add webhook = { url = \"https://...\" }");
             report.problem(&at.key("gate"), text);
         }
-        Ok(CanaryStep { weight: weight?, bake: bake?.0, gate })
+        let (weight, bake) = (weight?, bake?.0);
+        let Some(Setting(share)) = table.mirror else {
+            return Ok(BuiltStep::Weight(CanaryStep { weight, bake, gate }));
+        };
+        if share == Weight::ZERO {
+            let text = Mismatch::new("0", "a share above 0", "remove the step, or raise it");
+            return Err(report.problem(&at.key("mirror"), text));
+        }
+        let usual = Weight::from_percent(DIFFER_MAX).unwrap_or_default();
+        let differ_max = table.differ_max.map_or(usual, |read| read.0);
+        Ok(BuiltStep::Mirror(MirrorStep { share, bake, differ_max, gate }))
+    }
+}
+
+impl RawStepTable {
+    fn weight(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Weight, ErrorGuaranteed> {
+        if self.differ_max.is_some() {
+            let text = Mismatch::new("it in a step without mirror", "it beside mirror", "remove it");
+            report.problem(&at.key("differ_max"), text);
+        }
+        self.weight.map(|read| read.0).ok_or_else(|| {
+            report.missing(&at.key("weight"), Mismatch::new("none", "the candidate's per cent", "add weight = 10"))
+        })
+    }
+
+    /// A step that mirrors has no users.
+    fn no_weight(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<(), ErrorGuaranteed> {
+        if self.weight.is_none() {
+            return Ok(());
+        }
+        let wanted = "one of the two: while it mirrors the candidate has no users";
+        Err(report.problem(&at.key("weight"), Mismatch::new("it beside mirror", wanted, "make two steps of it")))
     }
 }
 
@@ -146,16 +191,28 @@ pub(crate) fn canary(
     let Some(raw) = raw else {
         let weights = STEPS.into_iter().filter_map(Weight::from_percent);
         let steps = weights.map(|weight| CanaryStep { weight, bake: shared.bake(weight), gate: None }).collect();
-        return report.touched(at).map_or(Ok(shared.canary(steps)), Err);
+        return report.touched(at).map_or(Ok(shared.canary(Vec::new(), steps)), Err);
     };
-    let (mut numbers, mut steps) = (Vec::new(), Vec::new());
+    let (mut numbers, mut mirrors, mut steps) = (Vec::new(), Vec::new(), Vec::new());
     for (index, raw) in raw.iter() {
-        if let Ok(step) = raw.build(shared, &at.item(index), report) {
-            numbers.push(index);
-            steps.push(step);
+        match raw.build(shared, &at.item(index), report) {
+            Ok(BuiltStep::Weight(step)) => {
+                numbers.push(index);
+                steps.push(step);
+            }
+            Ok(BuiltStep::Mirror(step)) if steps.is_empty() => mirrors.push(step),
+            Ok(BuiltStep::Mirror(_)) => {
+                let text = Mismatch::new(
+                    "a step that mirrors after one with users",
+                    "it before all steps with a weight",
+                    "move it to the beginning",
+                );
+                report.problem(&at.item(index), text);
+            }
+            Err(_told) => {}
         }
     }
-    let canary = shared.canary(steps);
+    let canary = shared.canary(mirrors, steps);
     let strategy = Strategy::Canary(canary.clone());
     // Only the steps are looked at here; what the judge is asked has its own section.
     if let Err(problems) = Plan::new(strategy, JudgeSettings::default(), Expired::default()) {

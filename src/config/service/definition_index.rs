@@ -30,6 +30,11 @@ impl<T> DefinitionIndex<T> {
         self.all.insert(name.to_owned(), definition.map(Arc::new));
     }
 
+    /// Takes in one that is known to be good.
+    pub(crate) fn add_known(&mut self, name: &str, definition: &Arc<T>) {
+        self.all.insert(name.to_owned(), Ok(Arc::clone(definition)));
+    }
+
     /// Those that are good, in order of their names.
     pub(crate) fn good(&self) -> impl Iterator<Item = Arc<T>> {
         self.all.values().filter_map(|found| found.as_ref().ok()).map(Arc::clone)

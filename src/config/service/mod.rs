@@ -5,6 +5,7 @@ pub(crate) mod attribute;
 pub(crate) mod condition;
 pub(crate) mod definition_index;
 pub(crate) mod health;
+pub(crate) mod mirror;
 pub(crate) mod on_shift;
 pub(crate) mod outlier;
 pub(crate) mod pattern;
@@ -12,6 +13,7 @@ pub(crate) mod route;
 pub(crate) mod rule;
 pub(crate) mod segment;
 pub(crate) mod shield;
+pub(crate) mod slo;
 pub(crate) mod split;
 pub(crate) mod sticky;
 pub(crate) mod version;
@@ -22,11 +24,13 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use self::definition_index::DefinitionIndex;
+use self::mirror::{MirroredService, RawMirror};
 use self::on_shift::RawOnShift;
 use self::outlier::RawOutlier;
 use self::rule::{RawRule, RuleScope};
 
 use self::shield::RawShield;
+use self::slo::RawSlo;
 use self::version::RawVersion;
 use crate::config::build::Build;
 use crate::config::check::{self, every, setting};
@@ -61,6 +65,7 @@ pub(crate) struct RawService {
     tunnel_idle_timeout: Option<Setting<TimeSpan>>,
     on_shift: Option<RawOnShift>,
     shield: Option<RawShield>,
+    mirror: Option<RawMirror>,
     requests_in_flight_max: Option<Setting<Quantity>>,
     queue_max: Option<Setting<Quantity>>,
     queue_timeout: Option<Setting<TimeSpan>>,
@@ -71,6 +76,7 @@ pub(crate) struct RawService {
     slow_start: Option<Setting<TimeSpan>>,
     cache_headers: Option<bool>,
     rollout: Option<RawRollout>,
+    slo: Option<RawSlo>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -117,13 +123,17 @@ impl RawService {
         let split = split::weights(self.split.as_ref(), &names, at, report);
         let policy = self.policy(at, report);
         let shield = self.shield.as_ref().map_or(Ok(None), |raw| raw.build(&names, at, report));
+        let slo = self.slo.as_ref().map(|raw| raw.build(&at.key("slo"), report)).transpose();
         let rules = rule::build_all(&self.rules, &RuleScope { segments, service: at, versions: &names }, build);
+        let (split_ok, versions_ok) = (split.as_ref().ok(), versions.as_deref().ok());
+        let mirrored = MirroredService { at, names: &names, split: split_ok, versions: versions_ok };
+        let mirror = self.mirror.as_ref().map(|raw| raw.build(&mirrored, &mut build.report)).transpose();
         let (hosts, paths) = (hosts?, paths?);
         route::claim(&route::RouteClaim { service: name, at, hosts: &hosts, paths: &paths }, build)?;
         let (name, sticky, salt, split) = (own_name?, sticky?, salt?, split?);
-        let (versions, rules) = (versions?, rules?);
-        let policy = Policy { shield: shield?, ..policy? };
-        Ok(ServiceSpec { name, hosts, paths, sticky, salt, split, versions, rules, policy })
+        let (versions, rules, mirror) = (versions?, rules?, mirror?);
+        let (policy, slo) = (Policy { shield: shield?, ..policy? }, slo?.map(Arc::new));
+        Ok(ServiceSpec { name, hosts, paths, sticky, salt, split, versions, rules, mirror, policy, slo })
     }
 
     /// The names that a split and rules may use, in natural order; a version with a problem counts.

@@ -25,7 +25,7 @@ pub(crate) fn build_all(
 }
 
 /// Of a config without segments.
-fn index() -> DefinitionIndex<Segment> {
+pub(crate) fn index() -> DefinitionIndex<Segment> {
     let remedy = |name: &str| format!("add [{}]", ConfigPath::Root.key("segments").key(name));
     DefinitionIndex::new("segments", "a segment", remedy)
 }

@@ -11,10 +11,10 @@ use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::tls::RawClientTls;
-use crate::problem::Mismatch;
+use crate::problem::{Mismatch, one_of, suggest};
 use crate::shared::name::natural_cmp;
-use crate::table::HostPort;
 use crate::table::spec::{Protocol, VersionSpec};
+use crate::table::{EndpointAddress, HostPort, Name};
 use crate::tls::Alpn;
 
 /// A service without versions.
@@ -26,6 +26,7 @@ pub(crate) fn none() -> Mismatch {
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(crate) struct RawVersion {
     endpoints: List<String>,
+    zones: BTreeMap<String, String>,
     protocol: Option<RawProtocol>,
     health: Option<RawHealth>,
     tls: Option<RawClientTls>,
@@ -106,9 +107,37 @@ impl RawVersion {
                 Ok(address) => endpoints.push(address),
             }
         }
+        let zones = self.zones(&at.key("zones"), report);
         let health = self.health.as_ref().map(|raw| raw.build(&at.key("health"), report)).transpose();
         refused?;
-        let (name, health, tls) = (name?, health?, tls?);
-        Ok(VersionSpec { names, health, protocol, tls, ..VersionSpec::new(name, endpoints) })
+        let (name, zones, health, tls) = (name?, zones?, health?, tls?);
+        Ok(VersionSpec { names, zones, health, protocol, tls, ..VersionSpec::new(name, endpoints) })
+    }
+
+    /// The zones of its endpoints, each by the text that it is defined by.
+    fn zones(
+        &self,
+        at: &ConfigPath<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<BTreeMap<EndpointAddress, Name>, ErrorGuaranteed> {
+        let known: Vec<(&str, EndpointAddress)> = {
+            let texts = self.endpoints.iter().map(|(_, text)| text.as_str());
+            texts.filter_map(|text| Some((text, EndpointAddress::new(text)?))).collect()
+        };
+        every(self.zones.iter().map(|(text, zone)| {
+            let at = at.key(text);
+            let zone = check::name(zone, &at, report);
+            let endpoint = EndpointAddress::new(text).filter(|found| known.iter().any(|(_, known)| known == found));
+            let endpoint = endpoint.ok_or_else(|| {
+                let remedy = match suggest(text, known.iter().map(|(text, _)| *text)) {
+                    Some(meant) => format!("did you mean {meant:?}?"),
+                    None => "name an endpoint of this version".to_owned(),
+                };
+                let wanted = one_of(known.iter().map(|(text, _)| *text));
+                report.problem(&at, Mismatch::new(format!("{text:?}"), wanted, remedy))
+            });
+            Ok((endpoint?, zone?))
+        }))
+        .map(|zones| zones.into_iter().collect())
     }
 }

@@ -9,7 +9,8 @@
 //! - A baseline that is unhealthy is no objection to a candidate that is proved to fail less (the whole ratio, with
 //!   95 % confidence, is below 1) and is well itself: it is the remedy.
 //! - **Hold** otherwise. The reasons are asked in the order of what an operator should know first: a suspicion,
-//!   responses that are others, a metric or a guardrail, an unhealthy baseline, then what time will mend.
+//!   responses that are others, a metric or a guardrail, an unhealthy baseline, then what time will mend, and last an
+//!   error budget of which too little is left.
 
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use super::errors::CANDIDATE_EVENTS_MIN;
 use super::evidence::OutcomeCounts;
 use super::judge_settings::Assignment;
 use super::latency::LatencyTest;
+use super::pair_text;
+use super::pairs::{PairTest, outcomes};
 use super::per_version::PerVersion;
 use super::quantiles::{LatencyCounts, QUANTILES};
 use super::ratio::RatioInterval;
@@ -43,6 +46,9 @@ impl Judge {
     /// What should become of the candidate now. Allocates nothing.
     #[must_use]
     pub fn decision(&self, bake: Bake) -> JudgeDecision {
+        if let Some(pairs) = self.pairs.as_ref().filter(|_| self.mirroring) {
+            return pairs.decision(bake, |why| self.hold_left(why, bake));
+        }
         let standing = self.standing();
         if let Some(cause) = self.proof(&standing) {
             return JudgeDecision::RollBack(cause);
@@ -62,6 +68,9 @@ impl Judge {
     /// The same where another one may be in charge: the summary says what is done.
     #[must_use]
     pub fn verdict_under(&self, in_charge: InCharge, bake: Bake, names: &Names) -> Verdict {
+        if let Some(pairs) = self.pairs.as_ref().filter(|_| self.mirroring) {
+            return self.verdict_on_pairs(pairs, in_charge, bake, names);
+        }
         let (decision, mut findings) = (self.decision(bake), self.findings());
         if let JudgeDecision::RollBack(cause) = decision {
             findings.stretch = self.stretch(&self.standing(), cause);
@@ -76,6 +85,29 @@ impl Judge {
         let responses = self.responses.iter().flat_map(|responses| responses.findings()).collect();
         let routes = self.routes.as_ref().map_or_else(Vec::new, |routes| routes.findings());
         Verdict { decision, findings, summary, responses, routes, metrics: self.metric_findings() }
+    }
+
+    /// The same of a step that is judged by pairs.
+    fn verdict_on_pairs(&self, pairs: &PairTest, in_charge: InCharge, bake: Bake, names: &Names) -> Verdict {
+        let (decision, found) = (self.decision(bake), pairs.findings());
+        let warm_up_left = pairs.warm_up_left();
+        let summary = pair_text::of(in_charge, decision, pairs, &self.settings, names);
+        let standing = LnWealth {
+            errors: found.ln_e,
+            lost: None,
+            latency: None,
+            comparison: found.ln_e,
+            failure_ceiling: None,
+            slow_ceiling: None,
+            responses: None,
+            routes: None,
+        };
+        let (outcomes, step) = (outcomes(&found.counts), outcomes(&found.step));
+        let (pairs, ln_alarm) = (Some(found), found.ln_alarm);
+        let findings =
+            JudgeFindings { outcomes, step, standing, pairs, ln_alarm, warm_up_left, ratio: None, ..self.findings() };
+        let (responses, routes, metrics) = (Vec::new(), Vec::new(), Vec::new());
+        Verdict { decision, findings, summary, responses, routes, metrics }
     }
 
     /// ln E of each test at this moment.
@@ -125,6 +157,8 @@ impl Judge {
             metric: self.leading_metric().map(|watch| watch.finding(self.now)),
             guardrail: self.leading_guardrail().and_then(|watch| self.guardrail_finding(watch)),
             guardrails: self.guardrail_findings(),
+            budget: self.holding_budget(),
+            pairs: None,
             baseline_recent: self.health.recent(),
             pace: self.pace(),
             ceilings: self.ceilings,
@@ -246,6 +280,7 @@ impl Judge {
             let waiting = if bake == Bake::Running { Some(HoldReason::Baking) } else { self.lack_of_data() };
             let waiting = waiting.or_else(|| self.metric_without_data().map(|_| HoldReason::NoMetricData));
             let waiting = waiting.or_else(|| self.guardrail_without_users().map(|_| HoldReason::NoGuardrailData));
+            let waiting = waiting.or_else(|| self.holding_budget().map(|_| HoldReason::Budget));
             waiting.map(|why| if self.warm_up_left.is_some() { HoldReason::WarmingUp } else { why })
         }
     }

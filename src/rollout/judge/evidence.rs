@@ -20,6 +20,7 @@ use crate::shared::user_sets::ActiveUsers;
 use crate::table::Weight;
 
 use super::endpoint_watch::EndpointCounts;
+use super::pair_counts::PairCounts;
 use super::per_version::PerVersion;
 use super::quantiles::{LatencyCounts, Quantiles, Thresholds};
 
@@ -46,6 +47,12 @@ impl CandidateShare {
     #[must_use]
     pub fn at(weight: Weight) -> Self {
         Self(weight.ratio())
+    }
+
+    /// That of requests that both versions get.
+    #[must_use]
+    pub(crate) fn of_pairs() -> Self {
+        Self(0.5)
     }
 
     /// The number.
@@ -159,6 +166,8 @@ pub struct Evidence<'a> {
     pub endpoints: Option<PerVersion<u32>>,
     /// Once in a minute: the users who came in it.
     pub users: Option<ActiveUsers>,
+    /// What came of requests that both versions got, while the plan mirrors.
+    pub pairs: Option<PairCounts>,
     /// While one of the versions has only cold endpoints, so that nothing is judged: how long that will last.
     pub warm_up_left: Option<Duration>,
 }

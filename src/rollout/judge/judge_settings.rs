@@ -154,6 +154,9 @@ pub(crate) const ROUTES_PART: f64 = 0.05;
 /// works, so it takes many more of them, and the same factor of alpha is a smaller part of that.
 pub(crate) const GUARDRAILS_PART: f64 = 0.2;
 
+/// The part of alpha that pairs of responses have where the plan mirrors: they come first and cost no user anything.
+pub(crate) const PAIRS_PART: f64 = 0.1;
+
 /// The part of it that is for failures where latency is judged too: a page that fails is worse than one that is slow.
 const ROUTE_FAILURES_PART: f64 = 0.75;
 
@@ -180,6 +183,9 @@ pub struct JudgeSettings {
     /// Whether the busiest routes are judged by themselves too ([`super::routes`]). By default they are: a page that
     /// always fails is what users tell of first, and half a per cent more requests is what it costs.
     pub routes: bool,
+    /// Whether the candidate gets copies of requests before it has users, which are judged by pairs ([`super::pairs`]).
+    /// The plan says so.
+    pub mirrors: bool,
     /// Comparisons of guardrails that there will be: as many as guardrails, in each step that compares. The plan says
     /// so.
     pub guardrails: u32,
@@ -222,6 +228,7 @@ impl Default for JudgeSettings {
             freezes: false,
             responses: ResponseRules::default(),
             routes: true,
+            mirrors: false,
             guardrails: 0,
             assignment: Assignment::default(),
             failed_calls: FailedCalls::default(),
@@ -261,8 +268,9 @@ impl JudgeSettings {
         let of_responses = if self.responses.judged() > 0 { RESPONSES_PART } else { 0.0 };
         let of_routes = if self.judges_routes() { ROUTES_PART } else { 0.0 };
         let of_guardrails = if self.guardrails > 0 { GUARDRAILS_PART } else { 0.0 };
+        let of_pairs = if self.mirrors { PAIRS_PART } else { 0.0 };
         let of_frozen = FROZEN_PART * f64::from(self.frozen_alarms());
-        let part = 1.0 - of_responses - of_routes - of_guardrails - of_frozen;
+        let part = 1.0 - of_responses - of_routes - of_guardrails - of_pairs - of_frozen;
         (f64::from(self.alarms()) / (part * self.alpha_of_one())).ln()
     }
 
@@ -270,6 +278,12 @@ impl JudgeSettings {
     #[must_use]
     pub fn ln_suspicion(&self) -> f64 {
         (SUSPICION * f64::from(self.services.max(1))).ln()
+    }
+
+    /// ln E at which it is proved by pairs that the candidate fails more often.
+    #[must_use]
+    pub fn ln_pairs(&self) -> f64 {
+        -(PAIRS_PART * self.alpha_of_one()).ln()
     }
 
     /// The part of alpha of one of the services.
@@ -364,6 +378,9 @@ mod tests {
         let guarded = JudgeSettings { guardrails: 6, ..settings };
         let routes_too = routes(&guarded) + 6.0 * spent(&[guarded.ln_guardrail()]);
         let all = spent(&[guarded.ln_alarm(), frozen, frozen, found, found]) + routes_too;
+        assert!((all - 0.001).abs() < 1e-12, "{all}");
+        let mirrored = JudgeSettings { mirrors: true, ..settings };
+        let all = spent(&[mirrored.ln_alarm(), frozen, frozen, found, found, mirrored.ln_pairs()]) + routes(&mirrored);
         assert!((all - 0.001).abs() < 1e-12, "{all}");
         settings.ceilings.failures = Probability::new(0.01);
         let alarm = settings.ln_alarm();

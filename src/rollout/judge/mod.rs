@@ -20,6 +20,7 @@
 //! - [`responses`] (`margin_test`, [`class_share`]): responses that are others without failing, and what follows
 //!   ([`response_rules`]).
 //! - [`routes`] (`route_test`, [`route_finding`], `by_route`): the same bets by page.
+//! - [`pairs`] ([`pair_counts`], `pair_text`): requests that both versions got, before the candidate has users.
 //! - [`windows`]: users who come back are one draw, not many, and when they are heard again.
 //! - [`baseline_health`]: when the baseline itself is ill.
 //! - [`stretch`]: since when it is bad. [`endpoint_watch`]: on which endpoint.
@@ -54,6 +55,8 @@
 //! Where routes are judged by themselves, they have a twentieth of alpha, in equal parts for as many as there may be:
 //! three quarters of it for failures, the rest for latency ([`routes`]).
 //!
+//! Where a plan mirrors, pairs of responses have a tenth of alpha ([`pairs`]).
+//!
 //! Where there are guardrails, they have a fifth of alpha, in equal parts for each guardrail and step that compares
 //! ([`guardrail`]).
 //!
@@ -78,6 +81,7 @@
 //! [`judge_settings::JudgeSettings::warm_up`], because a version that hangs uses up its connections as well.
 
 pub(crate) mod baseline_health;
+mod budget_record;
 pub(crate) mod burst;
 mod by_route;
 pub(crate) mod ceiling;
@@ -86,7 +90,7 @@ mod decision;
 pub(crate) mod endpoint_watch;
 pub(crate) mod errors;
 pub(crate) mod evidence;
-mod figures;
+pub(crate) mod figures;
 #[cfg(test)]
 mod fixture;
 pub(crate) mod frozen;
@@ -99,6 +103,9 @@ mod margin_test;
 mod metric_record;
 pub(crate) mod metric_text;
 pub(crate) mod own_metric;
+pub(crate) mod pair_counts;
+mod pair_text;
+pub(crate) mod pairs;
 pub(crate) mod per_version;
 pub(crate) mod power;
 pub(crate) mod quantiles;
@@ -109,6 +116,7 @@ pub(crate) mod route_finding;
 mod route_test;
 pub(crate) mod routes;
 mod seen_bursts;
+pub(crate) mod spent_budget;
 mod stakes;
 pub(crate) mod stretch;
 pub(crate) mod summary;

@@ -77,6 +77,11 @@ pub(crate) fn looking_on(
     }
 }
 
+/// What proves that the candidate is worse, without what is done about it.
+pub(crate) fn proof(cause: RollbackCause, findings: &JudgeFindings, settings: &JudgeSettings, names: &Names) -> String {
+    cause_text(cause, Said::Proved, findings, settings, names)
+}
+
 fn cause_text(
     cause: RollbackCause,
     said: Said,
@@ -170,7 +175,7 @@ fn whose<T>(of_the_plan: Option<&T>, names: &Names) -> String {
 }
 
 /// `9 of 212 requests failed (4.2 %) against 21 of 20,340 (0.1 %) on v1`.
-fn errors_text(findings: &JudgeFindings, names: &Names) -> String {
+pub(crate) fn errors_text(findings: &JudgeFindings, names: &Names) -> String {
     let candidate = failed_text(&findings.outcomes.candidate, "requests failed");
     let baseline = failed_text(&findings.outcomes.baseline, "");
     format!("{candidate} against {baseline} on {}", names.baseline)
@@ -238,7 +243,8 @@ fn latency_text(findings: &JudgeFindings, settings: &JudgeSettings, names: &Name
     format!("{}{on} against {baseline} on {versus}{}{quantiles}", counted.text(&what), counted.before())
 }
 
-fn hold_text(why: HoldReason, findings: &JudgeFindings, settings: &JudgeSettings, names: &Names) -> String {
+/// Why neither is proved, without what is done about it.
+pub(crate) fn hold_text(why: HoldReason, findings: &JudgeFindings, settings: &JudgeSettings, names: &Names) -> String {
     match why {
         HoldReason::Suspicion => {
             // Of the test that speaks: a ceiling does not compare with the other version.
@@ -250,6 +256,9 @@ fn hold_text(why: HoldReason, findings: &JudgeFindings, settings: &JudgeSettings
         HoldReason::Metric | HoldReason::NoMetricData => metric_text::leading(findings, names),
         HoldReason::Guardrail => guardrail_hold(findings, names),
         HoldReason::NoGuardrailData => guardrail_text::leading(findings, names),
+        HoldReason::Budget => findings.budget.map_or_else(String::new, |budget| budget.text()),
+        // Said of pairs only, by their own words.
+        HoldReason::Differences => "responses to copies differ".to_owned(),
         HoldReason::BaselineUnhealthy => {
             let (requests, failures) = findings.baseline_recent;
             let failed = part(failures, requests, &format!("requests of {} failed", names.baseline));
@@ -319,7 +328,7 @@ fn ratio(some: u64, all: u64) -> f64 {
 }
 
 /// `9 of 212 requests failed (4.2 %)`.
-fn part(some: u64, all: u64, what: &str) -> String {
+pub(crate) fn part(some: u64, all: u64, what: &str) -> String {
     let space = if what.is_empty() { "" } else { " " };
     format!("{} of {}{space}{what} ({})", thousands(some as f64), thousands(all as f64), percent(ratio(some, all)))
 }
@@ -337,7 +346,7 @@ fn e_text(findings: &JudgeFindings) -> String {
 }
 
 /// A number by its logarithm, with two significant digits below 10.
-fn number_text(ln: f64) -> String {
+pub(crate) fn number_text(ln: f64) -> String {
     let e = ln.exp();
     if ln > 100.0 {
         format!("10^{:.0}", ln / std::f64::consts::LN_10)
@@ -351,7 +360,7 @@ fn number_text(ln: f64) -> String {
 }
 
 /// `84 ms`, `1.2 s`.
-fn time(duration: Duration) -> String {
+pub(crate) fn time(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     let (value, unit) = match seconds {
         s if s >= 1.0 => (s, "s"),

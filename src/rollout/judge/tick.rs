@@ -20,14 +20,17 @@ use super::guardrail::GuardrailWatch;
 use super::judge_settings::{Assignment, Ceilings, JudgeSettings};
 use super::latency::{LatencyBets, LatencyTest};
 use super::own_metric::MetricWatch;
+use super::pairs::PairTest;
 use super::per_version::{PerVersion, Side};
 use super::quantiles::{LatencyCounts, QUANTILES, Quantiles, Thresholds};
 use super::ratio::RatioCounts;
 use super::responses::{ResponseBets, ResponseTests};
 use super::routes::RouteTests;
+use super::spent_budget::SpentBudget;
 use super::stretch::{Stretches, Totals};
 use super::windows::{WINDOW, Window, Windows};
 use crate::shared::additive::Additive;
+use crate::table::Weight;
 
 /// Below a millisecond it is the machine that is timed, and all the traffic is more than part of it.
 const SLOW_US_MIN: u64 = 1_000;
@@ -93,10 +96,16 @@ pub struct Judge {
     first_thresholds: Option<Thresholds>,
     /// How long nothing will be judged because all endpoints of a version are cold.
     pub(crate) warm_up_left: Option<Duration>,
+    /// The test on pairs, if the plan mirrors.
+    pub(crate) pairs: Option<Box<PairTest>>,
+    /// Whether this step is judged by pairs.
+    pub(crate) mirroring: bool,
     /// The plan's own metrics.
     pub(crate) metrics: Vec<MetricWatch>,
     /// What of its users must not get worse.
     pub(crate) guardrails: Vec<GuardrailWatch>,
+    /// The error budget, if too little of it is left.
+    pub(super) spent_budget: Option<SpentBudget>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -145,8 +154,11 @@ impl Judge {
             thresholds: None,
             first_thresholds: None,
             warm_up_left: None,
+            pairs: settings.mirrors.then(|| Box::new(PairTest::new(&settings, now))),
+            mirroring: false,
             metrics: Vec::new(),
             guardrails: Vec::new(),
+            spent_budget: None,
         }
     }
 
@@ -170,12 +182,22 @@ impl Judge {
         if self.share.compares() && !share.compares() && share.value() > 0.0 {
             self.freeze();
         }
-        self.share = share;
+        (self.share, self.mirroring) = (share, false);
         self.step = PerVersion::default();
         self.windows.step = self.windows.step.wrapping_add(1);
         (self.step_since, self.judged_at) = (self.now, self.now);
         self.metrics.iter_mut().for_each(|watch| watch.begin_step(self.now));
         self.guardrails.iter_mut().for_each(|watch| watch.begin_step(self.now));
+    }
+
+    /// A step begins in which the candidate has no users and gets copies of requests; more than this part of the pairs
+    /// must not differ.
+    pub fn begin_mirror(&mut self, differ_max: f64) {
+        self.begin_step(CandidateShare::at(Weight::ZERO));
+        if let Some(pairs) = &mut self.pairs {
+            pairs.begin_step(differ_max, self.now);
+            self.mirroring = true;
+        }
     }
 
     /// What the baseline's own rates have become.
@@ -241,6 +263,14 @@ impl Judge {
     /// Folds in what was counted since the tick before.
     pub fn tick(&mut self, now: Duration, evidence: &Evidence) {
         self.now = now;
+        if self.mirroring
+            && let Some(pairs) = &mut self.pairs
+        {
+            let counts = evidence.pairs.unwrap_or_default();
+            pairs.tick(now, counts, evidence.endpoints);
+            self.judged_at = if counts.pairs > 0 { now } else { self.judged_at };
+            return;
+        }
         self.health.forget_before(now);
         self.candidate_health.forget_before(now);
         self.quantiles = evidence.quantiles.or(self.quantiles);

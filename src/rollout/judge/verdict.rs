@@ -11,10 +11,12 @@ use super::frozen::FrozenCeilings;
 use super::guardrail::GuardrailFinding;
 use super::judge_settings::{Assignment, Ceilings};
 use super::own_metric::MetricFinding;
+use super::pair_counts::PairFindings;
 use super::per_version::PerVersion;
 use super::quantiles::{LatencyCounts, Quantiles, Thresholds};
 use super::ratio::RatioInterval;
 use super::route_finding::RouteFinding;
+use super::spent_budget::SpentBudget;
 use super::stretch::Stretch;
 
 /// Whether the step has lasted as long as it should.
@@ -83,6 +85,10 @@ pub enum HoldReason {
     Guardrail,
     /// A guardrail has too few users in this step.
     NoGuardrailData,
+    /// Less is left of the error budget than the plan asks for.
+    Budget,
+    /// More of the pairs differ than the step allows.
+    Differences,
     /// The baseline itself fails; see [`super::baseline_health`].
     #[serde(rename = "baseline_ill")]
     BaselineUnhealthy,
@@ -198,10 +204,14 @@ pub struct JudgeFindings {
     pub guardrail: Option<GuardrailFinding>,
     /// What is known of each guardrail.
     pub guardrails: Vec<GuardrailFinding>,
+    /// What is known of pairs, in a step that is judged by them.
+    pub pairs: Option<PairFindings>,
     /// What was found of the routes: what turns the version back, else the one that is nearest to it.
     pub route: Option<RouteFinding>,
     /// How many routes are judged by themselves.
     pub routes: usize,
+    /// The error budget, if too little of it is left.
+    pub budget: Option<SpentBudget>,
     /// The baseline's recent requests, and how many of them failed.
     pub baseline_recent: (u64, u64),
     /// How many requests of the candidate were judged a second in this step.
@@ -272,6 +282,8 @@ mod tests {
             HoldReason::NoMetricData,
             HoldReason::Guardrail,
             HoldReason::NoGuardrailData,
+            HoldReason::Budget,
+            HoldReason::Differences,
             HoldReason::BaselineUnhealthy,
             HoldReason::WarmingUp,
             HoldReason::Baking,
@@ -284,6 +296,8 @@ mod tests {
             "no_metric_data",
             "guardrail",
             "no_guardrail_data",
+            "budget",
+            "differences",
             "baseline_ill",
             "warming_up",
             "baking",

@@ -35,13 +35,13 @@ impl Rollout {
                 Transition { weight: self.weigh(weight), task: None, event: RolloutEvent::RolledBackStep { stage } }
             }
             Stage::Do(task) => Transition::task(task, RolloutEvent::RolledBackStep { stage }),
-            Stage::Keep(_) => Transition::only(RolloutEvent::RolledBackStep { stage }),
+            Stage::Keep(_) | Stage::Mirror { .. } => Transition::only(RolloutEvent::RolledBackStep { stage }),
         }
     }
 
     pub(crate) fn back_on(&mut self, back: Return, now: Duration) -> Option<Transition> {
         let (least, task) = match self.plan.way_back(back.turned).get(back.stage).copied()? {
-            Stage::Bake { bake, .. } | Stage::Keep(bake) => (bake, None),
+            Stage::Bake { bake, .. } | Stage::Mirror { bake, .. } | Stage::Keep(bake) => (bake, None),
             Stage::Do(task) => (longest(task), Some(task)),
         };
         let over = now >= back.since + least;

@@ -1,4 +1,5 @@
-//! The plan's own metrics and its guardrails in the state machine: whose judge watches which, and where answers go.
+//! The plan's own metrics, its guardrails and error budgets in the state machine: whose judge watches which, and where
+//! answers go.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use super::super::judge::Judge;
 use super::super::judge::guardrail::{Guardrail, GuardrailFinding};
 use super::super::judge::own_metric::{MetricAnswer, OwnMetric};
+use super::super::judge::spent_budget::SpentBudget;
 use super::Rollout;
 
 impl Rollout {
@@ -24,6 +26,11 @@ impl Rollout {
         if let Some(judge) = self.judges.get_mut(service) {
             judge.metric_answered(now, metric, answer);
         }
+    }
+
+    /// Notes of which services too little is left of the error budget, in their order.
+    pub(crate) fn note_budgets(&mut self, spent: impl IntoIterator<Item = Option<SpentBudget>>) {
+        self.judges.iter_mut().zip(spent).for_each(|(judge, spent)| judge.note_budget(spent));
     }
 
     /// Has the first judge watch these guardrails: the users of all services are counted together.

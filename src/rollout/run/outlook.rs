@@ -15,7 +15,7 @@ impl Rollout {
         else {
             return None;
         };
-        let is_bake = matches!(self.stages.get(stage), Some(Stage::Bake { .. }));
+        let is_bake = matches!(self.stages.get(stage), Some(Stage::Bake { .. } | Stage::Mirror { .. }));
         self.judges.get(number).filter(|_| is_bake)?.hold_left(why, bake)
     }
 

@@ -23,7 +23,9 @@ fn weight(percent: f64) -> Weight {
 
 fn canary(steps: &[(f64, Option<StepGate>)], back: Back) -> Plan {
     let steps = steps.iter().map(|(percent, gate)| CanaryStep { weight: weight(*percent), bake: MINUTE, gate: *gate });
-    let strategy = Canary { smoke: false, steps: steps.collect(), watch: Duration::ZERO, keep: Duration::ZERO, back };
+    let mirrors = Vec::new();
+    let strategy =
+        Canary { smoke: false, mirrors, steps: steps.collect(), watch: Duration::ZERO, keep: Duration::ZERO, back };
     planned(Strategy::Canary(strategy), Expired::Pause)
 }
 
@@ -163,7 +165,9 @@ fn without_requests_it_is_held_and_then_paused_or_turned_back() {
         ),
     ] {
         let steps = vec![CanaryStep { weight: weight(1.0), bake: MINUTE, gate: None }];
-        let canary = Canary { smoke: false, steps, watch: Duration::ZERO, keep: Duration::ZERO, back: Back::AtOnce };
+        let mirrors = Vec::new();
+        let canary =
+            Canary { smoke: false, mirrors, steps, watch: Duration::ZERO, keep: Duration::ZERO, back: Back::AtOnce };
         let mut run = TestRun::new(planned(Strategy::Canary(canary), expired));
         run.requests = 0;
         let began = run.now;

@@ -1,5 +1,6 @@
 //! The requests of a tick, and what becomes of them.
 
+mod copies;
 mod page_traffic;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use rand_distr::{Binomial, Distribution, Pareto, Poisson, StandardNormal};
 use self::page_traffic::PageTraffic;
 use super::super::counts::{CountsReader, compare_with};
 use super::super::judge::evidence::RouteCounts;
+use super::super::judge::pair_counts::PairCounts;
 use super::super::judge::quantiles::micros;
 use super::super::judge::quantiles::{LatencyCounts, QUANTILES, Quantiles, Thresholds};
 use super::super::judge::{
@@ -96,7 +98,11 @@ impl SimulatedTraffic {
                 vec![with_slow(counts, frozen)]
             }
         };
-        SimulatedTick { epochs, routes, users: active }
+        let pairs = rollout.mirror().map(|part| {
+            let odds = Odds::new(&self.world, now, self.world.requests_per_second * part.ratio(), tolerated);
+            copies::pairs(&odds.failing, poisson(rate * part.ratio(), random), random)
+        });
+        SimulatedTick { epochs, routes, users: active, pairs }
     }
 }
 
@@ -124,6 +130,8 @@ pub(crate) struct SimulatedTick {
     pub routes: Vec<RouteCounts>,
     /// Once in a minute: the users who came in it.
     pub users: Option<ActiveUsers>,
+    /// What came of copies, while the plan mirrors.
+    pub(super) pairs: Option<PairCounts>,
 }
 
 /// An endpoint of a version, with its trouble.

@@ -23,7 +23,14 @@ fn plan(percents: &[f64], bake: Duration, judge: JudgeSettings) -> Plan {
     let step = |percent: &f64| CanaryStep { weight: Weight::from_percent(*percent).unwrap(), bake, gate: None };
     let steps = percents.iter().map(step).collect();
     Plan::new(
-        Strategy::Canary(Canary { smoke: false, steps, watch: bake, keep: Duration::ZERO, back: Back::AtOnce }),
+        Strategy::Canary(Canary {
+            smoke: false,
+            mirrors: Vec::new(),
+            steps,
+            watch: bake,
+            keep: Duration::ZERO,
+            back: Back::AtOnce,
+        }),
         judge,
         Expired::Pause,
     )
