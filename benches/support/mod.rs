@@ -80,7 +80,9 @@ fn service(number: u32) -> ServiceSpec {
         split: split(10.0),
         versions: vec![version("v1", 8_000), version("v2", 9_000)],
         rules: (0..RULES).map(rule).collect(),
+        mirror: None,
         policy: Policy::default(),
+        slo: None,
     }
 }
 

@@ -61,6 +61,8 @@ pub(crate) struct AccessLine {
     pub route: Option<(Name, Name)>,
     /// The experiment that gave the version, and the arm.
     pub experiment: Option<(Name, ExperimentArm)>,
+    /// The fault of a chaos experiment that was done to it, such as `slow-payments/latency`.
+    pub fault: Option<String>,
     /// The version that failed before, and its endpoint, if the request was replayed.
     pub shielded: Option<(Name, Option<SocketAddr>)>,
     /// The endpoint that answered, or was tried last.
@@ -91,6 +93,7 @@ impl AccessLine {
             reason: None,
             route: None,
             experiment: None,
+            fault: None,
             shielded: None,
             endpoint: None,
             revision: None,
@@ -124,6 +127,7 @@ impl AccessLine {
             reason: None,
             route: None,
             experiment: None,
+            fault: None,
             shielded: None,
             endpoint: None,
             revision: None,
@@ -293,6 +297,8 @@ struct JsonLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     arm: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     shielded_from: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     shielded_from_endpoint: Option<SocketAddr>,
@@ -318,6 +324,7 @@ impl<'a> JsonLine<'a> {
             version: line.route.as_ref().map(|(_, version)| version.as_str()),
             experiment: line.experiment.as_ref().map(|(experiment, _)| experiment.as_str()),
             arm: line.experiment.as_ref().map(|(_, arm)| arm.word()),
+            fault: line.fault.as_deref(),
             shielded_from: line.shielded.as_ref().map(|(version, _)| version.as_str()),
             shielded_from_endpoint: line.shielded.as_ref().and_then(|(_, endpoint)| *endpoint),
             endpoint: line.endpoint,
@@ -347,6 +354,9 @@ fn write_text(out: &mut impl Write, line: &AccessLine) -> std::io::Result<()> {
     }
     let revision = json.revision.map_or("-".to_owned(), |revision| revision.to_string());
     write!(out, " rev={revision}")?;
+    if let Some(fault) = json.fault {
+        write!(out, " fault={fault}")?;
+    }
     json.reason.map_or(Ok(()), |reason| write!(out, " {reason}"))
 }
 

@@ -136,7 +136,8 @@ mod tests {
     fn version(count: u16) -> Version {
         let endpoint = |port: u16| {
             let address = SocketAddr::from(([127, 0, 0, 1], port));
-            Endpoint { address, drained: false, stats: Arc::new(EndpointStats::new(u32::from(port), address)) }
+            let stats = Arc::new(EndpointStats::new(u32::from(port), address));
+            Endpoint { address, drained: false, zone: None, stats }
         };
         Version {
             name: Name::new("v1").expect("a name"),

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::endpoint_stream::EndpointStream;
@@ -24,6 +25,53 @@ pub(crate) enum Incoming {
     Tunnel(Box<TunnelStream>),
     /// It has been read to its end, and its connection is somewhere else.
     Over,
+    /// There is none, nor a connection: nothing was sent to an endpoint.
+    Nothing,
+    /// Another one of these, which is watched.
+    Watched(Box<WatchedIncoming>),
+}
+
+/// What looks at a body as it passes. One that is dropped has seen a body that was given up.
+pub(crate) trait BodyWatch: std::fmt::Debug {
+    /// A part came.
+    fn part(&mut self, part: &[u8]);
+    /// The trailers came.
+    fn trailers(&mut self, trailers: &HeaderMap);
+    /// It came to its end, or broke.
+    fn over(self: Box<Self>, whole: bool);
+}
+
+/// A body that is watched.
+#[derive(Debug)]
+pub(crate) struct WatchedIncoming {
+    body: Incoming,
+    watch: Option<Box<dyn BodyWatch>>,
+}
+
+impl WatchedIncoming {
+    fn look(&mut self, polled: Option<&Result<Frame<Bytes>, IncomingError>>) {
+        let Some(watch) = &mut self.watch else { return };
+        match polled {
+            Some(Ok(frame)) => {
+                if let Some(part) = frame.data_ref() {
+                    watch.part(part);
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    watch.trailers(trailers);
+                }
+                if self.body.is_end_stream() {
+                    self.over(true);
+                }
+            }
+            Some(Err(_)) => self.over(false),
+            None => self.over(true),
+        }
+    }
+
+    fn over(&mut self, whole: bool) {
+        if let Some(watch) = self.watch.take() {
+            watch.over(whole);
+        }
+    }
 }
 
 /// An endpoint's side of a tunnel.
@@ -45,12 +93,22 @@ impl From<StreamContent> for Incoming {
 }
 
 impl Incoming {
+    /// The same body, which `watch` sees as it passes.
+    #[must_use]
+    pub(crate) fn watched(self, watch: Box<dyn BodyWatch>) -> Self {
+        Self::Watched(Box::new(WatchedIncoming { body: self, watch: Some(watch) }))
+    }
+
     /// The connection, for another exchange, if it can have one; if not, it is closed.
     #[must_use]
     pub(crate) fn take_idle(&mut self) -> Option<Box<Http1>> {
         match std::mem::replace(self, Self::Over) {
             Self::Http1(connection) => connection.into_idle(),
-            other @ (Self::Http2(_) | Self::Tunnel(_) | Self::Over) => {
+            Self::Watched(watched) => {
+                *self = watched.body;
+                self.take_idle()
+            }
+            other @ (Self::Http2(_) | Self::Tunnel(_) | Self::Over | Self::Nothing) => {
                 *self = other;
                 None
             }
@@ -65,7 +123,8 @@ impl Incoming {
                 connection.into_stream().map(|(stream, unread)| TunnelUpstream::Http1(stream, unread))
             }
             Self::Tunnel(stream) => Some(TunnelUpstream::Http2(stream)),
-            Self::Http2(_) | Self::Over => None,
+            Self::Watched(watched) => watched.body.into_tunnel(),
+            Self::Http2(_) | Self::Over | Self::Nothing => None,
         }
     }
 }
@@ -78,7 +137,14 @@ impl Body for Incoming {
         match &mut *self {
             Self::Http1(connection) => connection.poll_frame(cx),
             Self::Http2(stream) => Pin::new(stream).poll_frame(cx),
-            Self::Tunnel(_) | Self::Over => Poll::Ready(None),
+            Self::Tunnel(_) | Self::Over | Self::Nothing => Poll::Ready(None),
+            Self::Watched(watched) => {
+                let polled = Pin::new(&mut watched.body).poll_frame(cx);
+                if let Poll::Ready(polled) = &polled {
+                    watched.look(polled.as_ref());
+                }
+                polled
+            }
         }
     }
 
@@ -86,7 +152,8 @@ impl Body for Incoming {
         match self {
             Self::Http1(connection) => connection.is_over(),
             Self::Http2(stream) => stream.is_end_stream(),
-            Self::Tunnel(_) | Self::Over => true,
+            Self::Tunnel(_) | Self::Over | Self::Nothing => true,
+            Self::Watched(watched) => watched.body.is_end_stream(),
         }
     }
 
@@ -94,7 +161,8 @@ impl Body for Incoming {
         match self {
             Self::Http1(connection) => connection.size_hint(),
             Self::Http2(stream) => stream.size_hint(),
-            Self::Tunnel(_) | Self::Over => SizeHint::with_exact(0),
+            Self::Tunnel(_) | Self::Over | Self::Nothing => SizeHint::with_exact(0),
+            Self::Watched(watched) => watched.body.size_hint(),
         }
     }
 }

@@ -39,7 +39,9 @@ fn table(sticky: Vec<KeySource>, rules: Vec<RuleSpec>) -> Table {
         split: split.expect("a sum of 100"),
         versions: vec![version("v1"), version("v2")],
         rules,
+        mirror: None,
         policy: Policy::default(),
+        slo: None,
     });
     let traffic = BTreeMap::from([(name("shop"), Arc::new(Traffic::first("shop-1".into(), &spec.split)))]);
     Table::compile(1, &[spec], &traffic, &Registry::new(1)).expect("the traffic fits")

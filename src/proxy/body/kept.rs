@@ -19,6 +19,12 @@ impl KeptParts {
         Self { parts: Vec::new(), parts_max: parts_max(bytes_max), bytes_left: bytes_max, cut: false }
     }
 
+    /// Keeps more, if that is more; nothing has come yet.
+    pub(crate) fn widen(&mut self, bytes_max: usize) {
+        self.parts_max = self.parts_max.max(parts_max(bytes_max));
+        self.bytes_left = self.bytes_left.max(bytes_max);
+    }
+
     /// Keeps a frame. Returns whether it is kept: if not, the beginning is too long, in too many parts, or has
     /// trailers, which are not worth the trouble.
     #[must_use]

@@ -13,3 +13,4 @@ pub(crate) mod kept;
 pub(crate) mod request_body;
 pub(crate) mod response_body;
 pub(crate) mod rewind;
+pub(crate) mod spoiler;

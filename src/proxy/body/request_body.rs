@@ -68,7 +68,7 @@ impl BodyState {
     }
 }
 
-/// A copy of a request's body, made while it passes, for a replay.
+/// A copy of a request's body, made while it passes, for a replay or a mirror.
 #[derive(Debug)]
 pub(crate) struct Recording(RefCell<KeptParts>);
 
@@ -81,12 +81,13 @@ impl Recording {
         }
     }
 
-    /// The body, if all of it passed.
+    /// The body, if all of it passed and is no longer than this: another one may keep more of it.
     #[must_use]
-    pub(crate) fn whole(&self, state: &BodyState) -> Option<RequestBody> {
+    pub(crate) fn whole(&self, state: &BodyState, bytes_max: usize) -> Option<RequestBody> {
         let kept = self.0.borrow();
+        let fits = kept.parts().iter().map(Bytes::len).sum::<usize>() <= bytes_max;
         let whole = state.ended().is_some() && state.fault().is_none() && !kept.is_cut();
-        whole.then(|| RequestBody::Kept(kept.parts().iter().cloned().collect()))
+        (whole && fits).then(|| RequestBody::Kept(kept.parts().iter().cloned().collect()))
     }
 }
 
@@ -151,12 +152,14 @@ impl RequestBody {
     }
 
     /// Records a body from the client while it passes, up to this size. `None` if it is known to be larger, or is no
-    /// such body.
+    /// such body. It is recorded once, also for two who ask for it.
     pub(crate) fn record(&mut self, bytes_max: usize) -> Option<Rc<Recording>> {
         match self {
             Self::Stream { incoming, copy, .. } if incoming.size_hint().lower() <= bytes_max as u64 => {
-                let recording = Recording(RefCell::new(KeptParts::up_to(bytes_max)));
-                Some(Rc::clone(copy.insert(Rc::new(recording))))
+                let recording =
+                    copy.get_or_insert_with(|| Rc::new(Recording(RefCell::new(KeptParts::up_to(bytes_max)))));
+                recording.0.borrow_mut().widen(bytes_max);
+                Some(Rc::clone(recording))
             }
             Self::Stream { .. } | Self::Empty | Self::Kept(_) | Self::Rewindable(_) => None,
         }
@@ -237,7 +240,7 @@ mod tests {
             let recording = Recording(RefCell::new(KeptParts::up_to(1_000_000)));
             let frame = Frame::data(Bytes::from(vec![b'x'; bytes]));
             (0..parts).for_each(|_| recording.add(&frame));
-            let whole = recording.whole(&BodyState::of_no_body(Instant::now()));
+            let whole = recording.whole(&BodyState::of_no_body(Instant::now()), 1_000_000);
             assert_eq!(whole.is_some(), bytes > 1, "{parts} parts of {bytes} bytes");
             assert!(bytes > 1 || recording.0.borrow().parts().is_empty());
         }

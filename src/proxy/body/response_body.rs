@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -19,6 +19,7 @@ use super::body_fault::BodyFault;
 use super::event_body::EventBody;
 use super::idle::{IdleTimeout, poll_filtered};
 use super::request_body::BodyState;
+use super::spoiler::{BodySpoiler, NextPart};
 use crate::message::known_headers::GRPC_STATUS;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::finish::RequestOutcome;
@@ -44,6 +45,42 @@ pub(crate) enum ResponseBody {
         /// Until the last part is with the writer.
         progress: Option<Box<ResponseInProgress>>,
     },
+    /// The upstream's, to which a fault of our own does something.
+    Spoilt(Box<SpoiltResponse>),
+}
+
+/// A body of an upstream's response, and what is done to it.
+#[derive(Debug)]
+pub(crate) struct SpoiltResponse {
+    body: ResponseBody,
+    spoiler: BodySpoiler,
+}
+
+impl SpoiltResponse {
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        loop {
+            let now = Instant::now();
+            if self.body.has_outlived_fault(now) {
+                return match self.spoiler.give_up() {
+                    Some(waiting) => Poll::Ready(Some(Ok(waiting))),
+                    None => Pin::new(&mut self.body).poll_frame(cx),
+                };
+            }
+            let mut next = ready!(self.spoiler.poll_next(cx));
+            if matches!(next, NextPart::Read) {
+                next = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                    Some(Ok(frame)) => self.spoiler.came(frame, Instant::now()),
+                    ended => return Poll::Ready(ended),
+                };
+            }
+            match next {
+                NextPart::Pass(frame) => return Poll::Ready(Some(Ok(frame))),
+                NextPart::Break if self.body.is_end_stream() => return Poll::Ready(None),
+                NextPart::Break => return Poll::Ready(Some(Err(self.body.break_off()))),
+                NextPart::Read => {}
+            }
+        }
+    }
 }
 
 /// A request whose response is under way.
@@ -176,17 +213,54 @@ impl ResponseBody {
 
     /// Notes bytes that are with the writer.
     pub(crate) fn note_written(&mut self, count: usize) {
-        if let Self::Upstream { progress: Some(progress), .. } = self {
-            progress.context.note_bytes(count);
+        match self {
+            Self::Upstream { progress: Some(progress), .. } => progress.context.note_bytes(count),
+            Self::Spoilt(spoilt) => spoilt.body.note_written(count),
+            Self::Upstream { progress: None, .. } | Self::Own(_) | Self::Events(_) => {}
         }
+    }
+
+    /// The same body with something done to it, if it has not ended yet.
+    #[cold]
+    #[must_use]
+    pub(crate) fn spoilt(mut self, spoiler: BodySpoiler) -> Self {
+        let Self::Upstream { progress: Some(progress), .. } = &mut self else { return self };
+        if spoiler.acts_at_once() {
+            progress.context.note_faulted();
+        }
+        Self::Spoilt(Box::new(SpoiltResponse { body: self, spoiler }))
+    }
+
+    /// Whether the fault that is done to it has ended before it.
+    fn has_outlived_fault(&self, now: Instant) -> bool {
+        match self {
+            Self::Upstream { progress: Some(progress), .. } => !progress.context.is_fault_in_force(now),
+            Self::Upstream { progress: None, .. } | Self::Own(_) | Self::Events(_) | Self::Spoilt(_) => true,
+        }
+    }
+
+    /// Ends it as if the upstream had gone away.
+    fn break_off(&mut self) -> BodyFault {
+        let fault = BodyFault::Gone;
+        if let Self::Upstream { progress, .. } = self
+            && let Some(mut progress) = progress.take()
+        {
+            progress.context.note_faulted();
+            progress.broke(fault);
+        }
+        fault
     }
 
     /// The last part is with the writer.
     pub(crate) fn finish(&mut self) {
-        if let Self::Upstream { progress, incoming, .. } = self
-            && let Some(progress) = progress.take()
-        {
-            progress.finish(incoming);
+        match self {
+            Self::Upstream { progress, incoming, .. } => {
+                if let Some(progress) = progress.take() {
+                    progress.finish(incoming);
+                }
+            }
+            Self::Spoilt(spoilt) => spoilt.body.finish(),
+            Self::Own(_) | Self::Events(_) => {}
         }
     }
 }
@@ -209,6 +283,7 @@ impl Body for ResponseBody {
                 return Pin::new(body).poll_frame(cx).map_err(|never| match never {});
             }
             Self::Events(body) => return body.poll_part(cx).map(|part| part.map(|part| Ok(Frame::data(part)))),
+            Self::Spoilt(spoilt) => return spoilt.poll_part(cx),
             Self::Upstream { incoming, idle, progress } => (incoming, idle, progress),
         };
         if let Some(over) = progress.take_if(|progress| progress.is_left_behind(cx)) {
@@ -247,6 +322,7 @@ impl Body for ResponseBody {
         match self {
             Self::Own(body) => body.is_end_stream(),
             Self::Events(_) => false,
+            Self::Spoilt(spoilt) => spoilt.spoiler.is_empty() && spoilt.body.is_end_stream(),
             Self::Upstream { incoming, .. } => incoming.is_end_stream(),
         }
     }
@@ -255,6 +331,7 @@ impl Body for ResponseBody {
         match self {
             Self::Own(body) => body.size_hint(),
             Self::Events(_) => SizeHint::default(),
+            Self::Spoilt(spoilt) => spoilt.body.size_hint(),
             Self::Upstream { incoming, .. } => incoming.size_hint(),
         }
     }

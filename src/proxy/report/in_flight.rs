@@ -28,7 +28,16 @@ impl Drop for GaugeGuard<'_> {
 #[derive(Debug)]
 pub(crate) struct InFlightGuard {
     endpoint: Arc<EndpointStats>,
-    tunnel: bool,
+    counted: InFlightAs,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum InFlightAs {
+    Request,
+    Tunnel,
+    /// Nothing: no user waits for it.
+    Copy,
 }
 
 impl InFlightGuard {
@@ -36,7 +45,13 @@ impl InFlightGuard {
     #[must_use]
     pub(crate) fn enter(endpoint: &Arc<EndpointStats>) -> Self {
         endpoint.enter();
-        Self { endpoint: Arc::clone(endpoint), tunnel: false }
+        Self { endpoint: Arc::clone(endpoint), counted: InFlightAs::Request }
+    }
+
+    /// Counts nothing: for the copy of a request, which no choice between endpoints and no judgement of them looks at.
+    #[must_use]
+    pub(crate) fn of_copy(endpoint: &Arc<EndpointStats>) -> Self {
+        Self { endpoint: Arc::clone(endpoint), counted: InFlightAs::Copy }
     }
 
     #[must_use]
@@ -46,7 +61,8 @@ impl InFlightGuard {
 
     /// The request has become a tunnel: it has ended well, and goes on.
     pub(crate) fn become_tunnel(&mut self) {
-        if !std::mem::replace(&mut self.tunnel, true) {
+        if self.counted == InFlightAs::Request {
+            self.counted = InFlightAs::Tunnel;
             self.endpoint.become_tunnel();
         }
     }
@@ -54,6 +70,10 @@ impl InFlightGuard {
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        if self.tunnel { self.endpoint.leave_tunnel() } else { self.endpoint.leave() }
+        match self.counted {
+            InFlightAs::Request => self.endpoint.leave(),
+            InFlightAs::Tunnel => self.endpoint.leave_tunnel(),
+            InFlightAs::Copy => {}
+        }
     }
 }

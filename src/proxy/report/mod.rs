@@ -8,6 +8,7 @@
 pub(crate) mod awaited_request;
 pub(crate) mod canary_sample;
 pub(crate) mod in_flight;
+pub(crate) mod objective_notes;
 pub(crate) mod outlier_report;
 pub(crate) mod panic;
 pub(crate) mod response_watch;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
 
+use super::chaos_request::ChaosRequest;
 use super::destination::Destination;
 use super::interim::Interim;
 use crate::experiment::name_hash::NameHash;
@@ -24,6 +25,7 @@ use crate::proxy::connection::stream_permit::StreamPermit;
 use crate::proxy::limits::concurrency::{ProcessPermit, ServicePermit};
 use crate::proxy::report::awaited_request::{AwaitedRequest, AwaitingTrial};
 use crate::proxy::report::canary_sample::{CanarySample, Draw, PickedEndpoint, SampleOutcome, is_failed_call};
+use crate::proxy::report::objective_notes::ObjectiveNotes;
 use crate::proxy::report::outlier_report::ReportedEndpoint;
 use crate::proxy::worker::{LiveRequest, Worker};
 use crate::shared::canary_stats::ResponseSeen;
@@ -72,8 +74,12 @@ pub(crate) struct RequestContext {
     pub(super) sample: Option<Box<CanarySample>>,
     /// What it may count for when its response is known: on the heap too.
     pub(super) awaited: Option<Box<AwaitedRequest>>,
+    /// What a chaos run has to do with it: on the heap too.
+    pub(super) chaos: Option<Box<ChaosRequest>>,
     /// For how long a hold kept the request.
     pub(super) held: Duration,
+    /// What it will say of the objectives of its service.
+    pub(super) objectives: ObjectiveNotes,
     pub(super) finished: bool,
 }
 
@@ -100,7 +106,9 @@ impl RequestContext {
             first_failed: None,
             sample: None,
             awaited: None,
+            chaos: None,
             held: Duration::ZERO,
+            objectives: ObjectiveNotes::default(),
             finished: false,
         }
     }
@@ -290,7 +298,8 @@ impl RequestContext {
     }
 
     pub(super) fn endpoint_address(&self) -> Option<SocketAddr> {
-        self.reported_endpoint().and_then(|reported| reported.endpoint()).map(|endpoint| endpoint.address)
+        let reported = self.reported_endpoint().and_then(|reported| reported.endpoint());
+        reported.or_else(|| self.faulted_endpoint()).map(|endpoint| endpoint.address)
     }
 
     /// The name of the service that the request goes to; empty before that is known.
@@ -306,6 +315,7 @@ impl RequestContext {
         if let Some(destination) = &self.destination {
             destination.cell(&self.worker).failed(failure);
         }
+        self.note_fault_caused(failure);
         if let Some(reported) = self.reported_endpoint() {
             reported.failed(failure, self.worker.clock_ms(Instant::now()));
         }
@@ -361,7 +371,9 @@ impl RequestContext {
     /// that failed is a failed sample, and that is all: an endpoint is not ejected for it, because some of these
     /// statuses are about what the client called.
     pub(crate) fn note_grpc_status(&mut self, grpc_status: Option<&[u8]>) {
-        let (Some(status), Some(_), Some(destination)) = (grpc_status, &self.sample, &self.destination) else { return };
+        let Some(status) = grpc_status else { return };
+        self.note_call(status);
+        let (Some(_), Some(destination)) = (&self.sample, &self.destination) else { return };
         if destination.table().compared(destination.service_index()).is_some_and(|pair| is_failed_call(status, pair)) {
             self.record_sample(true);
         }

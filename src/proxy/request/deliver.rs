@@ -72,9 +72,17 @@ pub(crate) fn deliver(forwarded: ForwardedRequest, mut context: RequestContext) 
     }
     let idle = IdleTimeout::new(service.spec.policy.body_idle_timeout);
     let kind = StreamKind::of_response(&response.headers);
+    if kind == Some(StreamKind::Events) {
+        context.note_endless();
+    }
     let long_lived = kind.map(|kind| context.worker.open_stream(service, destination.version(), kind));
+    let spoiler = context.take_spoiler();
     let progress = ResponseInProgress::new(context, connection, request_body, long_lived);
-    response.map(|incoming| ResponseBody::upstream(incoming, bodiless, idle, progress))
+    let response = response.map(|incoming| ResponseBody::upstream(incoming, bodiless, idle, progress));
+    match spoiler {
+        None => response,
+        Some(spoiler) => response.map(|body| body.spoilt(spoiler)),
+    }
 }
 
 /// The endpoint consented to a WebSocket: the response says so, and what comes after it is bytes.

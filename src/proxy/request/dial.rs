@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::chaos_attempt;
 use super::context::RequestContext;
 use super::destination::Destination;
 use super::local_reply::LocalReply;
@@ -68,6 +69,17 @@ struct Dialing {
 }
 
 impl Dialing {
+    fn begin(now: Instant) -> Self {
+        Self { began: now, left_out: Vec::new(), tried: false, made_room: false, short: false }
+    }
+
+    /// Takes endpoints for such that were asked and took no connection.
+    #[cold]
+    fn leave_out(&mut self, refused: Vec<usize>) {
+        self.tried = !refused.is_empty();
+        self.left_out = refused;
+    }
+
     /// The end of the search, when no endpoint is left.
     fn failed(&self) -> NoConnection {
         if self.short { NoConnection::out_of_descriptors() } else { NoConnection::Endpoints { tried: self.tried } }
@@ -103,11 +115,13 @@ pub(crate) async fn dial(
     context: &mut RequestContext,
 ) -> Result<UpstreamConnection, NoConnection> {
     let (version, connect_timeout) = (destination.version(), destination.service().spec.policy.connect_timeout);
-    if !fresh && let Some(connection) = take_private(worker, version, now, context) {
+    let mut dialing = Dialing::begin(now);
+    if context.chaos.is_some() {
+        dialing.leave_out(chaos_attempt::refused(worker, destination, now, context));
+    }
+    if !fresh && let Some(connection) = take_private(worker, version, &dialing, context) {
         return Ok(connection);
     }
-    let (left_out, tried, made_room, short) = (Vec::new(), false, false, false);
-    let mut dialing = Dialing { began: now, left_out, tried, made_room, short };
     let mut now = now;
     loop {
         let now_ms = worker.clock_ms(now);
@@ -152,11 +166,12 @@ pub(crate) async fn dial(
 fn take_private(
     worker: &Worker,
     version: &Version,
-    now: Instant,
+    dialing: &Dialing,
     context: &mut RequestContext,
 ) -> Option<UpstreamConnection> {
-    let private::PrivateConnection { index, sender, opened } =
-        private::take(context.private.as_deref()?, worker, version, now)?;
+    let (pools, now) = (context.private.as_deref()?, dialing.began);
+    let search = private::PrivateSearch { version, left_out: &dialing.left_out, now };
+    let private::PrivateConnection { index, sender, opened } = private::take(pools, worker, &search)?;
     let in_flight = InFlightGuard::enter(&version.endpoints[index].stats);
     context.note_endpoint(index, true);
     Some(UpstreamConnection { sender, in_flight, reused: true, since: now, opened })
@@ -194,15 +209,22 @@ async fn take_permit(
 
 /// The endpoint that a new connection goes to.
 #[derive(Clone, Copy)]
-struct Dialed<'v> {
-    version: &'v Version,
-    endpoint: &'v Endpoint,
-    now: Instant,
-    connect_timeout: Duration,
+pub(crate) struct Dialed<'v> {
+    /// Its version.
+    pub version: &'v Version,
+    /// The endpoint.
+    pub endpoint: &'v Endpoint,
+    /// This moment.
+    pub now: Instant,
+    /// The longest wait for the connection.
+    pub connect_timeout: Duration,
 }
 
 /// Opens a connection. One that can be shared is there for other requests as well from here on.
-async fn open(
+///
+/// # Errors
+/// When there is none; nothing has been counted.
+pub(crate) async fn open(
     worker: &Worker,
     dialed: Dialed<'_>,
     permit: UpstreamPermit,

@@ -58,10 +58,10 @@ impl ReplayState {
     }
 
     /// The body once more, if all of it was kept.
-    fn body(&self, state: &BodyState) -> Option<RequestBody> {
+    fn body(&self, state: &BodyState, bytes_max: usize) -> Option<RequestBody> {
         match &self.recording {
             None => Some(RequestBody::Empty),
-            Some(recording) => recording.whole(state),
+            Some(recording) => recording.whole(state, bytes_max),
         }
     }
 }
@@ -75,13 +75,14 @@ pub(crate) async fn replay_if_failed(
     context: &mut RequestContext,
 ) -> Attempt {
     let shield = first.destination.service().spec.policy.shield.as_ref();
-    if !shield.is_some_and(|shield| has_failed(&first.result, &replay.head.method, shield.on_500)) {
+    let Some(shield) = shield.filter(|shield| has_failed(&first.result, &replay.head.method, shield.on_500)) else {
         context.interim.release();
         return first;
-    }
+    };
     let now = Instant::now();
     let ready = replay.stable.version().usable(worker.clock_ms(now));
-    let Some(body) = replay.body(&first.request_body).filter(|_| ready && context.allow_replay()) else {
+    let body = replay.body(&first.request_body, shield.body_bytes_max);
+    let Some(body) = body.filter(|_| ready && context.allow_replay()) else {
         context.interim.release();
         return first;
     };

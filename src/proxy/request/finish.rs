@@ -94,6 +94,9 @@ impl RequestContext {
             self.worker.stats.refused(reason);
         }
         self.count(outcome, took);
+        if self.chaos.is_some() {
+            self.tell_chaos(outcome, took);
+        }
         if let Some(awaited) = self.awaited.take() {
             self.tell_awaited(*awaited);
         }
@@ -124,6 +127,9 @@ impl RequestContext {
         let micros = self.micros(took);
         let cell = destination.cell(&self.worker);
         cell.answered(class, micros);
+        if let Some(slo) = &destination.service().slo {
+            self.count_by_objectives(slo, outcome, micros);
+        }
         // A sample that was never selected met no endpoint.
         if let Some(mut sample) = self.sample.take().map(|sample| *sample).filter(|sample| sample.selected) {
             let (compared, worker) = (destination.compared(), self.worker.index);
@@ -150,6 +156,23 @@ impl RequestContext {
     fn tell_awaited(&self, awaited: AwaitedRequest) {
         if let Some(status) = self.status {
             awaited.responded(status.as_u16(), unix_ms(), &self.worker.seen);
+        }
+    }
+
+    /// Tells a chaos run what the user got.
+    #[cold]
+    fn tell_chaos(&mut self, outcome: RequestOutcome, took: Duration) {
+        let (micros, seen) = (self.micros(took), outcome.seen(self.status.is_some()));
+        let Some(chaos) = &mut self.chaos else { return };
+        let broke = matches!(outcome, RequestOutcome::UpstreamBroke(_) | RequestOutcome::Panicked);
+        let failed = broke || self.status.is_some_and(|status| status.is_server_error());
+        chaos.record(self.worker.index, failed, seen, micros);
+        if let (true, Some(destination)) = (chaos.injected, &self.destination) {
+            let class = self.status.map_or(CodeClass::None, CodeClass::of);
+            destination.version().stats.faulted_cell(self.worker.index).answered(class, micros);
+        }
+        if let Some(line) = &mut self.line {
+            line.fault = chaos.told();
         }
     }
 

@@ -41,18 +41,20 @@ pub(crate) fn decide(
     }
     let told = table.flags().told(route.destination.service_index())?;
     let user = user_of(table, view, route);
+    // What a fault is done to says nothing of flags and experiments.
+    let counts = !context.is_kept_apart();
     let mut variants = [None; TOLD_MAX];
     for (variant, flag) in variants.iter_mut().zip(table.flags().told_flags(user.service)) {
         let evaluation = evaluate(table, flag, &user);
         *variant = evaluation.variant;
-        if matches!(evaluation.why, FlagCause::Experiment(_)) {
+        if counts && matches!(evaluation.why, FlagCause::Experiment(_)) {
             user_trials::note_variant(table, evaluation, &user, &context.worker.seen);
         }
     }
-    if told.experiments {
+    if counts && told.experiments {
         user_trials::note_request(&user, route.cause, context);
     }
-    if let Some(released) = told.released() {
+    if let Some(released) = told.released().filter(|_| counts) {
         count(&user, released, context);
     }
     (!told.indices.is_empty()).then_some(ToldVariants { variants })

@@ -16,6 +16,7 @@ use http::StatusCode;
 use http::uri::Scheme;
 use tokio::time::Instant;
 
+use super::chaos_attempt;
 use super::context::RequestContext;
 use super::destination::Destination;
 use super::dial::dial;
@@ -175,8 +176,17 @@ pub(crate) async fn forward(
         }
         // Until it asks the client for more: one that takes no more of what was kept never does.
         request.state.give(connection.since);
+        // On the heap: what is not part of a chaos run has no room for it.
+        let injected = match context.chaos.is_some() {
+            true => Box::pin(chaos_attempt::inject(worker, destination, &mut connection, context)).await,
+            false => None,
+        };
         let interim = |head| context.interim.came(head, &worker.settings.edit);
-        let error = match send(&mut connection, &mut request, &terms, interim).await {
+        let sent = match injected {
+            Some(instead) => instead,
+            None => send(&mut connection, &mut request, &terms, interim).await,
+        };
+        let error = match sent {
             Ok(response) => {
                 lent.iter().for_each(Rewindable::finish);
                 check(&response, upgrade, worker.settings.response_heads)

@@ -10,7 +10,7 @@ use super::admit::{Admitted, BodyFraming};
 use super::local_reply::LocalReply;
 use crate::message::known_headers::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, VIA,
-    X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, X_REVISION,
+    X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_MIRROR, X_NO_FAULT, X_REAL_IP, X_REQUEST_ID, X_REVISION,
 };
 use crate::message::{HeaderSet, HeaderSpan, Headers, KnownHeader, Response};
 use crate::stats::RejectReason;
@@ -128,9 +128,8 @@ impl PeerAddress {
 /// Turns a client's headers into those for the upstream.
 pub(crate) fn request(headers: &mut Headers, facts: &RequestFacts<'_>, settings: &EditSettings) {
     connection_header::strip(headers);
-    if headers.has(HeaderSet::UNDERSCORE) {
-        // `X_Forwarded_For` reaches CGI-like origins as `X-Forwarded-For` (docs/http-rules.md#rule-13).
-        headers.retain(|name| !name.contains(&b'_'));
+    if headers.has(HeaderSet::UNDERSCORE | HeaderSet::OF_PROXY) {
+        remove_foreign(headers, facts.admitted.trusted);
     }
     headers.remove(EXPECT);
     if headers.has(HeaderSet::TE) {
@@ -147,6 +146,17 @@ pub(crate) fn request(headers: &mut Headers, facts: &RequestFacts<'_>, settings:
     headers.remove(X_REVISION);
     if let Some(revision) = &facts.revision {
         headers.append(X_REVISION, revision);
+    }
+}
+
+/// Removes what must not reach an endpoint as it came. `X_Forwarded_For` reaches CGI-like origins as `X-Forwarded-For`
+/// (docs/http-rules.md#rule-13), and only a proxy that is trusted may say what kind of request this is.
+#[cold]
+fn remove_foreign(headers: &mut Headers, trusted: bool) {
+    headers.retain(|name| !name.contains(&b'_'));
+    if !trusted {
+        headers.remove(X_MIRROR);
+        headers.remove(X_NO_FAULT);
     }
 }
 
@@ -404,6 +414,8 @@ mod tests {
             ("x-request-id", "mine"),
             ("x-pointsman-revision", "9"),
             ("x_forwarded_for", "6.6.6.6"),
+            ("x-pointsman-mirror", "1"),
+            ("x-pointsman-no-fault", "1"),
         ];
         let headers = edited(&lines, false);
         assert_eq!(only(&headers, X_FORWARDED_FOR).as_deref(), Some("192.0.2.1"));
@@ -411,7 +423,9 @@ mod tests {
         assert_eq!(only(&headers, X_FORWARDED_PROTO).as_deref(), Some("http"));
         assert_eq!(only(&headers, X_REVISION).as_deref(), Some("42"));
         assert_eq!(only(&headers, X_REQUEST_ID).as_deref(), Some("00000000000000000000000000000007"));
-        let gone: [&[u8]; 4] = [b"x-forwarded-prefix", b"forwarded", b"x-real-ip", b"x_forwarded_for"];
+        let gone = [FORWARDED, X_REAL_IP, X_MIRROR, X_NO_FAULT].map(KnownHeader::as_str);
+        let gone = gone.into_iter().chain(["x-forwarded-prefix", "x_forwarded_for"]).map(str::as_bytes);
+        let gone: Vec<_> = gone.collect();
         assert!(headers.iter().all(|(name, _)| !gone.contains(&name)), "{headers:?}");
     }
 
@@ -424,12 +438,14 @@ mod tests {
             ("forwarded", "for=6.6.6.6"),
             ("x-request-id", "mine"),
             ("via", "1.1 cdn"),
+            ("x-pointsman-no-fault", "1"),
         ];
         let headers = edited(&lines, true);
         assert_eq!(only(&headers, X_FORWARDED_FOR).as_deref(), Some("6.6.6.6, 7.7.7.7, 192.0.2.1"));
         assert_eq!(only(&headers, X_FORWARDED_PROTO).as_deref(), Some("https"));
         assert_eq!(only(&headers, FORWARDED).as_deref(), Some("for=6.6.6.6, for=192.0.2.1;proto=http"));
         assert_eq!(only(&headers, X_REQUEST_ID).as_deref(), Some("mine"));
+        assert_eq!(only(&headers, X_NO_FAULT).as_deref(), Some("1"));
         assert_eq!(headers.get_all(VIA).collect::<Vec<_>>(), [&b"1.1 cdn"[..], b"1.1 pointsman (0000000000000007)"]);
     }
 

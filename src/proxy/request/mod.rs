@@ -7,7 +7,9 @@
 //!
 //! Beside the steps: [`upstream_connection`] is what a request is sent on, which may be [`private`] to its client;
 //! [`send`] is one try; [`fallback`] is the attempt on the stable version; [`interim`] responses pass while the request
-//! waits; [`cache_headers`] is what a response tells caches. An [`own_call`] is one that the proxy itself answers, as
+//! waits; [`cache_headers`] is what a response tells caches. While a chaos run is on a service, [`chaos_draw`] says
+//! which requests are in it, [`chaos_attempt`] what is done to their attempts, [`chaos_request`] what is known of one,
+//! and [`chaos_context`] what its context has to do with it. An [`own_call`] is one that the proxy itself answers, as
 //! an [`own_request`] whose [body](call_body) is read whole: for flags ([`flag_protocol`]), and with events
 //! ([`event_protocol`], by what an [`event_listener`] knows). A request that is not forwarded ends with a
 //! [`local_reply`], or with an [`early_response`] that says where to go.
@@ -17,6 +19,10 @@ pub(crate) mod admit;
 pub(crate) mod bearer;
 pub(crate) mod cache_headers;
 pub(crate) mod call_body;
+pub(crate) mod chaos_attempt;
+pub(crate) mod chaos_context;
+pub(crate) mod chaos_draw;
+pub(crate) mod chaos_request;
 pub(crate) mod context;
 pub(crate) mod deliver;
 pub(crate) mod destination;
@@ -32,6 +38,7 @@ pub(crate) mod forward;
 pub(crate) mod header_edits;
 pub(crate) mod interim;
 pub(crate) mod local_reply;
+mod objectives;
 pub(crate) mod own_call;
 pub(crate) mod own_request;
 pub(crate) mod private;

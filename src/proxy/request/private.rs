@@ -57,11 +57,23 @@ pub(crate) struct PrivateConnection {
     pub opened: Opened,
 }
 
-/// A connection of the client's own to an endpoint of `version` that takes requests.
-pub(crate) fn take(pools: &Pools, worker: &Worker, version: &Version, now: Instant) -> Option<PrivateConnection> {
+/// Where a connection of the client's own may lead.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PrivateSearch<'v> {
+    /// To an endpoint of this version.
+    pub version: &'v Version,
+    /// Not to these, by their indices.
+    pub left_out: &'v [usize],
+    pub now: Instant,
+}
+
+/// A connection of the client's own to an endpoint that takes requests.
+pub(crate) fn take(pools: &Pools, worker: &Worker, search: &PrivateSearch<'_>) -> Option<PrivateConnection> {
+    let PrivateSearch { version, left_out, now } = *search;
     let now_ms = worker.clock_ms(now);
     let of = |stats: &EndpointStats| pools.take(stats, version.protocol, now);
     let usable = version.endpoints.iter().enumerate().filter(|(_, endpoint)| endpoint.usable(now_ms));
+    let usable = usable.filter(|(index, _)| !left_out.contains(index));
     usable.map(|(index, endpoint)| (index, of(&endpoint.stats))).find_map(|(index, found)| {
         let (sender, opened) = found?;
         Some(PrivateConnection { index, sender, opened })

@@ -41,6 +41,7 @@ use crate::proxy::body::request_body::RequestBody;
 use crate::proxy::body::response_body::ResponseBody;
 use crate::proxy::connection::client_connection::ClientConnection;
 use crate::proxy::connection::stream_permit::StreamPermit;
+use crate::proxy::mirror::request_copy;
 use crate::proxy::report::panic::catch_panic;
 use crate::proxy::streams::websocket;
 use crate::proxy::streams::websocket::WebSocketHandshake;
@@ -147,14 +148,18 @@ async fn forward_request(
     let proof = handshake.as_ref().and_then(|handshake| handshake.ask(&mut head.headers, worker.random()));
     address_request(head, &admitted, target, connection.endpoint());
     let replay = ReplayState::keep(&destination, head, &mut body, context);
-    let outbound = OutboundRequest { head, body: &mut body, state: &request_body };
+    let mut outbound = OutboundRequest { head, body: &mut body, state: &request_body };
+    let copy = request_copy::begin(&destination, &mut outbound, context);
     let result = forward(worker, &destination, connection, outbound, context).await;
-    let attempt = Attempt { result, destination, request_body };
-    let Attempt { result, destination, request_body } = match replay {
-        None => attempt,
+    let mut attempt = Attempt { result, destination, request_body };
+    if let Some(replay) = replay {
         // On the heap: the requests that have nothing to replay should not pay for it.
-        Some(replay) => Box::pin(replay_if_failed(worker, replay, attempt, context)).await,
-    };
+        attempt = Box::pin(replay_if_failed(worker, replay, attempt, context)).await;
+    }
+    if let Some(copy) = copy {
+        copy.responded(&mut attempt, context);
+    }
+    let Attempt { result, destination, request_body } = attempt;
     let upstream = result?;
     let handshake = consented_websocket(handshake, &upstream, proof.as_deref(), context)?;
     let (is_head, secure) = (request.head.method == Method::HEAD, admitted.secure);

@@ -8,6 +8,7 @@
 
 use super::acquire::TableView;
 use super::admit::{Admitted, BodyFraming};
+use super::chaos_draw::{self, DecidedRequest};
 use super::context::RequestContext;
 use super::destination::Destination;
 use super::dial::{NoConnection, dial};
@@ -73,11 +74,17 @@ pub(crate) async fn route(
 ) -> Result<Route, LocalReply> {
     let chance = worker.random();
     let mut tried = Tried { dead: Vec::new(), asked: false };
+    let table = &query.acquired.table;
     let mut now = context.now();
     loop {
         let decision = decide(query, &tried, chance, worker.clock_ms(now), context)?;
-        let destination = Destination::of_decision(&query.acquired.table, &decision);
+        let destination = Destination::of_decision(table, &decision);
         context.note_decision(destination.clone(), &decision, &query.view);
+        // Once, however often it is decided.
+        if let Some(fault) = table.faults().of(decision.service_index).filter(|_| tried.dead.is_empty()) {
+            let (view, trusted) = (&query.view, query.admitted.trusted);
+            chaos_draw::begin(fault, &DecidedRequest { table, view, decision: &decision, trusted }, context)?;
+        }
         if let BodyFraming::Length(length) = query.admitted.body {
             body_limit::check_length(length, &decision.service.spec.policy.limits)?;
         }
