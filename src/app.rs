@@ -14,6 +14,7 @@ pub mod descriptors;
 mod error;
 mod event_listeners;
 mod flag_listeners;
+mod handed_parts;
 mod handover;
 mod inherited;
 mod ledger_parts;
@@ -47,6 +48,7 @@ use crate::admin::{self, Address, ExperimentSources};
 use crate::config::Config;
 use crate::control::clock::Clock;
 use crate::control::hold_registry::HoldRegistry;
+use crate::control::publish::Published;
 use crate::control::{Store, Writer};
 use crate::endpoints::resolve::{self, First};
 use crate::jwt;
@@ -136,6 +138,13 @@ impl std::fmt::Debug for Bound {
 }
 
 impl Bound {
+    /// The table in force, and the counters: for tests, which put into it what no call asks for.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn published(&self) -> (Published, Arc<Registry>) {
+        (self.writer.published(), Arc::clone(&self.registry))
+    }
+
     /// Binds sockets, opens the store, restores the traffic and reads the tokens.
     ///
     /// # Errors
@@ -252,7 +261,7 @@ impl Bound {
         let (upgrades, calls) = admin::upgrade_calls::channel();
         let SharedSockets { sockets, keep_socket_file } = self.shared;
         let (timeout, shutdown_delay) = (self.config.proxy.upgrade_timeout, self.config.proxy.shutdown_delay);
-        let (lender, thread) = (handle.clone(), supervisor.part("control", Kind::Thread));
+        let (writer, thread) = (handle.clone(), supervisor.part("control", Kind::Thread));
         let plane = ControlPlane {
             admin: self.admin,
             guardrails: GuardrailLedger { counts: Some(ledger.clone()), trials },
@@ -260,7 +269,7 @@ impl Bound {
             tls: self.tls_material.tls,
             token_verifier: self.token_verifier,
             calls: self.calls,
-            handle,
+            handle: writer,
             published,
             reclaimer,
             store_problem,
@@ -279,14 +288,14 @@ impl Bound {
             names: self.names,
         };
         let stop = control_stop.clone();
-        let PreparedControl { run, files, rollouts } = plane.prepare(control_stop)?;
+        let PreparedControl { run, files, handed } = plane.prepare(control_stop)?;
         let control = spawn("control", move || watched(run, &thread, &stop))?;
         if let Some(predecessor) = self.options.inherited.predecessor() {
             predecessor.ready();
         }
         systemd::ready();
         let (program, signal, sockets) = (self.options.program, self.upgrade_signal, Arc::new(sockets));
-        let upgrader = Upgrader { program, signal, sockets, handle: lender, ledger, rollouts, calls, files, timeout };
+        let upgrader = Upgrader { program, signal, sockets, handle, ledger, handed, calls, files, timeout };
         let running = Running {
             workers,
             control,

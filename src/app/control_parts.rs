@@ -14,43 +14,44 @@ use super::sighup::SighupStreams;
 use super::{descriptors, systemd};
 use crate::admin::live::live_sampler;
 use crate::admin::{self, AdminApi, AdminServer};
-use crate::control::clock::Clock;
+use crate::chaos_runner::chaos_controller::ChaosController;
 use crate::control::publish::Published;
 use crate::control::table_reclaimer::TableReclaimer;
 use crate::control::upkeep;
-use crate::control::watch::{ConfigFacts, ConfigSource};
+use crate::control::watch::ConfigSource;
 use crate::endpoints::resolve::{First, Resolver};
 use crate::endpoints::{self, EndpointDeps};
 use crate::files::reload::Reloader;
+use crate::metrics::Sources;
 use crate::outbound::jwks::JwksFetcher;
 use crate::outbound::notify::Dispatcher;
 use crate::release::controller::RolloutController;
-use crate::supervise::{Kind, Supervisor};
+use crate::slo_keeper::keeper::SloKeeper;
+use crate::supervise::Kind;
 use crate::tls::{Clients, ServerTls};
 
 /// Everything that the tasks work on. It outlives them: one that ends before its time is begun again on the same.
 pub(crate) struct ControlParts {
-    pub(crate) listener: admin::AdminListener,
-    pub(crate) admin_tls: Option<Arc<ServerTls>>,
-    pub(crate) admin: Arc<AdminApi>,
-    /// Calls of the admin API that the one who starts the process adds.
-    pub(crate) extra: Option<axum::Router>,
+    pub(crate) socket: AdminState,
     pub(crate) watch: Option<Reloader<ConfigSource>>,
     pub(crate) log_file: Option<LogRotation>,
     pub(crate) certificate_reloader: Reloader<MaterialSource>,
     pub(crate) key_fetcher: Option<JwksFetcher>,
     pub(crate) flag_listeners: Option<FlagListeners>,
-    pub(crate) published: Published,
     pub(crate) resolver: Resolver,
     pub(crate) names: First,
     pub(crate) clients: Arc<Clients>,
-    pub(crate) clock: Clock,
-    pub(crate) reloads: watch::Receiver<ConfigFacts>,
-    pub(crate) supervisor: Supervisor,
-    pub(crate) controller: RolloutController,
+    pub(crate) controllers: Controllers,
+    pub(crate) budgets: SloKeeper,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) reclaimer: TableReclaimer,
     pub(crate) sighup: SighupStreams,
+}
+
+/// What makes rollouts and chaos runs happen.
+pub(crate) struct Controllers {
+    pub(crate) rollouts: RolloutController,
+    pub(crate) chaos: ChaosController,
 }
 
 impl ControlParts {
@@ -61,15 +62,11 @@ impl ControlParts {
     }
 
     fn begin(self, tasks: &mut Tasks) {
-        let Self { sighup, clock, published, .. } = self;
-        keep_looks(tasks, &self.admin, &published);
-        let state = AdminState {
-            listener: Some(Arc::new(self.listener)),
-            tls: self.admin_tls,
-            admin: Arc::clone(&self.admin),
-            extra: self.extra,
-        };
-        tasks.keep("admin API", Kind::Waiting, state, serve_admin);
+        let sighup = self.sighup;
+        let admin = Arc::clone(&self.socket.admin);
+        let Sources { clock, published, config, supervisor, .. } = admin.exporter.sources().clone();
+        keep_looks(tasks, &admin, &published);
+        tasks.keep("admin API", Kind::Waiting, self.socket, serve_admin);
         if let Some(watch) = self.watch {
             tasks.keep("config watch", Kind::Files, (watch, sighup.config), async |(watch, hangup), stop| {
                 watch.run(hangup, stopped(stop)).await;
@@ -112,13 +109,18 @@ impl ControlParts {
             };
             endpoints::run(deps, stopped(stop)).await;
         });
-        tasks.keep("exporter", Kind::Steady, self.admin, async |admin, stop| admin.exporter.run(stopped(stop)).await);
-        let state = (self.reloads, sighup.systemd, self.supervisor);
+        tasks.keep("exporter", Kind::Steady, admin, async |admin, stop| admin.exporter.run(stopped(stop)).await);
+        let state = (config, sighup.systemd, supervisor);
         tasks.keep("systemd", Kind::Waiting, state, async |(reloads, hangup, supervisor), stop| {
             systemd::run(reloads, hangup, supervisor, stopped(stop)).await;
         });
-        tasks.keep("rollouts", Kind::Steady, self.controller, async |controller, stop| {
+        tasks.keep("rollouts", Kind::Steady, self.controllers.rollouts, async |controller, stop| {
             controller.run(stopped(stop)).await
+        });
+        tasks.keep("budgets", Kind::Steady, self.budgets, async |budgets, stop| budgets.run(stopped(stop)).await);
+        tasks.keep("chaos", Kind::Steady, self.controllers.chaos, async |chaos, stop| {
+            // On the heap: what it begins is large.
+            Box::pin(chaos.run(stopped(stop))).await
         });
         tasks.keep("courier", Kind::Waiting, self.dispatcher, async |dispatcher, stop| {
             dispatcher.run(stopped(stop)).await
@@ -139,11 +141,12 @@ fn keep_looks(tasks: &mut Tasks, admin: &Arc<AdminApi>, published: &Published) {
 }
 
 /// What the admin API runs on. Its socket is closed when the process stops, and not when the API ends before that.
-struct AdminState {
-    listener: Option<Arc<admin::AdminListener>>,
-    tls: Option<Arc<ServerTls>>,
-    admin: Arc<AdminApi>,
-    extra: Option<axum::Router>,
+pub(crate) struct AdminState {
+    pub(crate) listener: Option<Arc<admin::AdminListener>>,
+    pub(crate) tls: Option<Arc<ServerTls>>,
+    pub(crate) admin: Arc<AdminApi>,
+    /// Calls of the admin API that the one who starts the process adds.
+    pub(crate) extra: Option<axum::Router>,
 }
 
 async fn serve_admin(state: &mut AdminState, stop: watch::Receiver<bool>) {

@@ -14,8 +14,9 @@ use tokio::task::LocalSet;
 
 use super::call_listeners::CallListeners;
 use super::certificate_reloader::MaterialSource;
-use super::control_parts::ControlParts;
+use super::control_parts::{AdminState, ControlParts, Controllers};
 use super::control_tasks::Tasks;
+use super::handed_parts::HandedParts;
 use super::inherited::{ADMIN, Inherited};
 use super::log_file::LogRotation;
 use super::sighup::SighupStreams;
@@ -24,7 +25,10 @@ use super::token_verifier::TokenVerifier;
 use super::{ConfigFile, RunError, StartError, check, settings, tls_material};
 use crate::admin::Address;
 use crate::admin::upgrade_calls::Upgrades;
-use crate::admin::{self, Access, AdminApi, KeepSocketFile};
+use crate::admin::{self, Access, AdminApi as Api, KeepSocketFile};
+use crate::chaos_runner::chaos_controller::{ChaosController, ChaosDeps};
+use crate::chaos_runner::chaos_handle::ChaosHandle;
+use crate::chaos_runner::chaos_vitals::ChaosVitals;
 use crate::config::{self, Config, ReleaseSettings};
 use crate::control::Handle;
 use crate::control::clock::Clock;
@@ -38,13 +42,16 @@ use crate::control::watch::{
 use crate::endpoints::resolve::{First, Resolver};
 use crate::files::reload::{Files, Reloader};
 use crate::metrics::recent_rates::RecentRates;
+use crate::metrics::rollout_gauges::RolloutGauge;
 use crate::metrics::{Exporter, Logs, Sources};
 use crate::outbound::notify::notifier;
 use crate::outbound::prometheus::MetricsClient;
 use crate::outbound::webhook::WebhookClient;
-use crate::release::controller::{ControllerEnds, Deps, RolloutController};
+use crate::release::controller::{ControllerEnds, Deps, RolloutBriefs, RolloutController};
 use crate::release::guardrail_counting::GuardrailLedger;
 use crate::release::rollout_handle::RolloutHandle;
+use crate::slo_keeper::keeper::SloKeeper;
+use crate::slo_keeper::{SloHandle, SteadyAnswer};
 use crate::stats::Registry;
 use crate::supervise::{Part, Supervisor};
 use crate::tls::{Clients, ServerTls, TlsRegistry};
@@ -135,14 +142,8 @@ pub(crate) struct PreparedControl<R> {
     pub(crate) run: R,
     /// Where to ask whether the files that are watched are whole.
     pub(crate) files: Vec<Files>,
-    /// Where to ask of the rollouts.
-    pub(crate) rollouts: RolloutHandle,
-}
-
-impl<R> PreparedControl<R> {
-    fn new(rollouts: RolloutHandle, files: Vec<Files>, run: R) -> Self {
-        Self { run, files, rollouts }
-    }
+    /// What has to be told of before another process takes over.
+    pub(crate) handed: HandedParts,
 }
 
 impl ControlPlane {
@@ -164,7 +165,8 @@ impl ControlPlane {
         let files = watch.as_ref().map(Reloader::files).into_iter().chain([certificate_reloader.files()]).collect();
         let (live, webhook_client) = (Arc::new(RecentRates::default()), WebhookClient::default());
         let (notifier, dispatcher) = notifier(notified, webhook_client.clone(), StdRng::from_rng(&mut rand::rng()));
-        let (controller, ControllerEnds { rollouts, gauges, briefs }) = RolloutController::new(Deps {
+        let (slo, budgets) = budget_keeper(&published, &handle, self.clock);
+        let (controllers, ControllerFaces { rollouts, gauges, briefs, chaos }) = controllers(Deps {
             handle: handle.clone(),
             published: Arc::clone(&published),
             registry: Arc::clone(&registry),
@@ -175,48 +177,87 @@ impl ControlPlane {
             clock: self.clock,
             notifier,
             guardrails: self.guardrails,
+            slo: slo.clone(),
             known,
             targets,
         });
         let exporter = exporter(Sources {
-            published: Arc::clone(&published),
+            published,
+            slo,
             registry,
             rollouts: gauges,
             clock: self.clock,
-            config: config_facts.clone(),
+            config: config_facts,
             store_problem: self.store_problem,
             tls: Arc::clone(&tls),
             jwt,
             logs: self.logs,
-            supervisor: self.supervisor.clone(),
+            supervisor: self.supervisor,
         })?;
         let (board, experiments) = (Arc::default(), self.calls.experiments);
         let api =
-            AdminApi { handle, holds, exporter, live, access, ready, upgrades, rollouts, briefs, board, experiments };
+            Api { handle, holds, exporter, live, access, ready, upgrades, rollouts, briefs, board, experiments, chaos };
         let parts = ControlParts {
-            listener,
-            admin_tls,
-            admin: Arc::new(api),
-            extra,
+            socket: AdminState { listener: Some(Arc::new(listener)), tls: admin_tls, admin: Arc::new(api), extra },
             watch,
             log_file: self.log_file,
             certificate_reloader,
             key_fetcher: fetcher.flatten(),
             flag_listeners: self.calls.flags,
-            published,
             resolver,
             names: self.names,
             clients: Arc::clone(&tls.clients),
-            clock: self.clock,
-            reloads: config_facts,
-            supervisor: self.supervisor,
-            controller,
+            controllers,
+            budgets: budgets.clone(),
             dispatcher,
             reclaimer: self.reclaimer,
             sighup: self.sighup,
         };
-        Ok(PreparedControl::new(parts.admin.rollouts.clone(), files, turn(runtime, parts, stop, self.thread)))
+        let handed = HandedParts::of(&parts.socket.admin, budgets);
+        Ok(PreparedControl { run: turn(runtime, parts, stop, self.thread), files, handed })
     }
+}
+
+/// What keeps budgets, and how it is asked.
+fn budget_keeper(published: &Published, handle: &Handle, clock: Clock) -> (SloHandle, SloKeeper) {
+    let slo = SloHandle::new(Arc::clone(published), clock);
+    (slo.clone(), SloKeeper::new(slo, handle.clone(), Arc::clone(published)))
+}
+
+/// How the controllers are asked, and what they show.
+struct ControllerFaces {
+    rollouts: RolloutHandle,
+    gauges: watch::Receiver<Vec<RolloutGauge>>,
+    briefs: watch::Receiver<RolloutBriefs>,
+    chaos: ChaosHandle,
+}
+
+/// What makes rollouts and chaos runs happen; both work on the same.
+fn controllers(deps: Deps) -> (Controllers, ControllerFaces) {
+    let (chaos_controller, chaos) = ChaosController::new(ChaosDeps {
+        handle: deps.handle.clone(),
+        published: Arc::clone(&deps.published),
+        registry: Arc::clone(&deps.registry),
+        live: Arc::clone(&deps.live),
+        webhook_client: deps.webhook_client.clone(),
+        clock: deps.clock,
+        notifier: deps.notifier.clone(),
+        vitals: vitals(&deps.slo),
+        known: deps.known.clone(),
+    });
+    let (controller, ControllerEnds { rollouts, gauges, briefs }) = RolloutController::new(deps);
+    let controllers = Controllers { rollouts: controller, chaos: chaos_controller };
+    (controllers, ControllerFaces { rollouts, gauges, briefs, chaos })
+}
+
+/// How chaos runs ask what the budgets know of services.
+fn vitals(slo: &SloHandle) -> ChaosVitals {
+    let (budgets, users) = (slo.clone(), slo.clone());
+    let unsteady = move |service: &str| match users.steady(service) {
+        SteadyAnswer::Unsteady { reason } => Some(reason),
+        SteadyAnswer::Steady | SteadyAnswer::Unknown => None,
+    };
+    ChaosVitals { budget_left: Arc::new(move |service| budgets.left(service)), unsteady: Arc::new(unsteady) }
 }
 
 fn resolver(published: &Published, handle: &Handle, config: &Config) -> Resolver {
@@ -233,7 +274,7 @@ fn turn(
     move || {
         // Tasks are made where they run.
         let turning = async move {
-            let tasks = Tasks::new(parts.supervisor.clone(), stop, thread);
+            let tasks = Tasks::new(parts.socket.admin.exporter.sources().supervisor.clone(), stop, thread);
             parts.run(tasks).await;
         };
         runtime.block_on(LocalSet::new().run_until(turning));

@@ -28,6 +28,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::handed_parts::HandedParts;
 use super::handover::HandoverMessage;
 use super::inherited::CHANNEL;
 use super::systemd;
@@ -37,7 +38,6 @@ use crate::files::reload::{Files, Settled};
 use crate::files::watcher::in_background;
 use crate::ledger::ledger_handle::LedgerHandle;
 use crate::problem::chain;
-use crate::release::rollout_handle::RolloutHandle;
 use crate::supervise::Fatal;
 
 /// The first descriptor of those that are handed over.
@@ -88,7 +88,7 @@ pub(crate) struct Upgrader {
     pub(crate) sockets: Arc<Vec<(String, OwnedFd)>>,
     pub(crate) handle: Handle,
     pub(crate) ledger: LedgerHandle,
-    pub(crate) rollouts: RolloutHandle,
+    pub(crate) handed: HandedParts,
     pub(crate) calls: UpgradeCalls,
     /// What the new process will read.
     pub(crate) files: Vec<Files>,
@@ -195,7 +195,10 @@ impl Upgrader {
             other @ (HandoverMessage::Released | HandoverMessage::Ready) => return Err(unexpected(other)),
         }
         // What it finds later is lost with this process; a store that is slow must not keep a new one from serving.
-        timeout(KEEP_MAX, self.rollouts.keep()).await.ok();
+        timeout(KEEP_MAX, self.handed.rollouts.keep()).await.ok();
+        timeout(KEEP_MAX, self.handed.budgets.keep()).await.ok();
+        // Its faults go now, and its records with the store.
+        timeout(KEEP_MAX, self.handed.chaos.release()).await.ok();
         self.handle.hand_over_store().await.map_err(|error| match &error {
             ApplyError::Gone(_) => UpgradeError::Ending,
             ApplyError::Store(_)
@@ -205,6 +208,7 @@ impl Upgrader {
             | ApplyError::Unusable(_)
             | ApplyError::Upgrading(_) => UpgradeError::Failed(chain(&error)),
         })?;
+        self.handed.budgets.lend();
         if let Err(error) = self.ledger.hand_over().await {
             // It must not keep a new process from serving: what is lost is lost in both arms alike.
             tracing::error!(%error, "what experiments have counted since the last commit is lost with this process");
@@ -229,6 +233,7 @@ impl Upgrader {
         }
         // What is wrong is told already, and tried again.
         self.ledger.take_back().await.ok();
+        self.handed.chaos.take_back().await.ok();
     }
 }
 

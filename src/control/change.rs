@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::problem::{Problem, ProblemKind};
-use crate::table::{EndpointAddress, Name, Weights};
+use crate::table::{EndpointAddress, MirrorShare, Name, Weights};
 
 use super::experiment_change::{self, ExperimentChange};
 use super::file::FileSpecs;
@@ -12,7 +12,7 @@ use super::flag_change::{self, FlagChange};
 use super::planned::{Action, History, PlanError, Planned, State, unknown_versions, versions};
 use super::rollback::{self, RollbackScope};
 use super::rollout_change::{self, RolloutChange};
-use super::{endpoint_change, file};
+use super::{endpoint_change, file, mirror_change};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -37,6 +37,13 @@ pub enum Change {
     Flags(BTreeMap<Name, FlagChange>),
     /// A run of an experiment begins, grows or ends, or an arm of it is shipped.
     Experiment(ExperimentChange),
+    /// Copies of a service's requests go to another version, in another share, or are not made any more.
+    Mirror {
+        /// The service.
+        service: Name,
+        /// The version and the share; none: nothing is copied.
+        mirror: Option<MirrorShare>,
+    },
     /// Takes an endpoint out, or back in.
     Endpoint {
         /// The service.
@@ -73,6 +80,7 @@ pub fn plan<H: History>(state: &State, history: &H, change: &Change) -> Result<P
         Change::Rollback { to, scope } => rollback::plan(state, history, *to, scope.as_ref()),
         Change::Flags(flags) => Ok(flag_change::plan(state, flags)?),
         Change::Experiment(change) => Ok(experiment_change::plan(state, change)?),
+        Change::Mirror { service, mirror } => Ok(mirror_change::plan(state, service, mirror.as_ref())?),
         Change::Endpoint { service, version, address, drained } => {
             Ok(endpoint_change::plan(state, service, version, address, *drained)?)
         }

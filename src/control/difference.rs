@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::table::{EndpointAddress, Name, SLOTS, Slots, Traffic, Weight, Weights};
+use crate::table::{EndpointAddress, MirrorShare, Name, SLOTS, Slots, Traffic, Weight, Weights};
 
 /// What a change does to one service.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,8 +19,19 @@ pub struct Difference {
     pub minimum: f64,
     /// Whether users are drawn anew.
     pub new_salt: bool,
+    /// What is mirrored, if that changes.
+    pub mirror: Option<MirrorMove>,
     /// Endpoints that are drained or come back, with their version.
     pub endpoints: Vec<EndpointDifference>,
+}
+
+/// What was mirrored, and what is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorMove {
+    /// Before.
+    pub from: Option<MirrorShare>,
+    /// After.
+    pub to: Option<MirrorShare>,
 }
 
 /// An endpoint that is drained or comes back.
@@ -67,7 +78,9 @@ impl Difference {
     #[must_use]
     pub fn of(service: &Name, before: Option<&Traffic>, after: &Traffic) -> Self {
         let endpoints = before.map_or_else(Vec::new, |before| endpoints(&before.drained, &after.drained));
-        Self { endpoints, ..Self::of_splits(service, before.map(SaltedSlots::of), SaltedSlots::of(after)) }
+        let mirrored = before.and_then(|before| before.mirror.clone());
+        let mirror = (mirrored != after.mirror).then(|| MirrorMove { from: mirrored, to: after.mirror.clone() });
+        Self { mirror, endpoints, ..Self::of_splits(service, before.map(SaltedSlots::of), SaltedSlots::of(after)) }
     }
 
     /// The same for splits alone: salt and slots before and after.
@@ -80,7 +93,7 @@ impl Difference {
             (Some(before), Some(from)) => (moved(before.slots, after.slots, new_salt), least_moved(from, &to)),
             _ => (0.0, 0.0),
         };
-        Self { service: service.clone(), from, to, moved, minimum, new_salt, endpoints: Vec::new() }
+        Self { service: service.clone(), from, to, moved, minimum, new_salt, mirror: None, endpoints: Vec::new() }
     }
 
     /// All versions that have a share before or after, in natural order, with both shares.

@@ -2,9 +2,10 @@
 //!
 //! The file is intent: what it says about weights counts when it *changes there*. So the split that the file asked for
 //! is remembered per service, and as long as the file still says the same, a shift made at run time stays, over reloads
-//! and restarts. The obvious way, the file always wins, would undo a release whenever an operator adds a rule. It is
-//! the same with flags: rule by rule, and whether they are enabled. Experiments are started and stopped by hand only;
-//! but one that the file does not have any more, or that compares something else in it, has ended.
+//! and restarts; its mirror is a word of its own, and counts in the same way. The obvious way, the file always wins,
+//! would undo a release whenever an operator adds a rule. It is the same with flags: rule by rule, and whether they are
+//! enabled. Experiments are started and stopped by hand only; but one that the file does not have any more, or that
+//! compares something else in it, has ended.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,12 +16,13 @@ use crate::table::flag_state::FlagState;
 use crate::table::spec::VersionSpec;
 use crate::table::spec::experiment::ExperimentSubject;
 use crate::table::spec::flag::{FlagSource, FlagSpec, FlagSpecs};
-use crate::table::{EndpointAddress, Name, ServiceSpec, Traffic, Weight, Weights};
+use crate::table::{EndpointAddress, MirrorShare, Name, ServiceSpec, Traffic, Weight, Weights};
 
 use super::experiment_change;
 use super::experiment_difference::{ExperimentDifference, RunEnd};
 use super::experiment_states::{PlannedExperiments, is_of};
 use super::planned::{Action, Planned, PlannedFlags, State, versions};
+use super::service_intent::ServiceIntent;
 
 /// What the config file defines that is put in force at once.
 #[derive(Clone, Debug, Default)]
@@ -60,8 +62,8 @@ impl From<Vec<Arc<ServiceSpec>>> for FileSpecs {
 pub(crate) fn plan(state: &State, specs: &FileSpecs) -> Planned {
     let FileSpecs { services, flags, experiments: _, guardrails: _ } = specs;
     let next = services.iter().map(|spec| (spec.name.clone(), traffic(state, spec)));
-    let news = services.iter().filter(|spec| state.intent.get(&spec.name) != Some(&spec.split));
-    let intent: BTreeMap<_, _> = news.map(|spec| (spec.name.clone(), spec.split.clone())).collect();
+    let said = services.iter().map(|spec| (spec.name.clone(), ServiceIntent::of(spec)));
+    let intent: BTreeMap<_, _> = said.filter(|(name, said)| state.intent.get(name) != Some(said)).collect();
     let planned = Planned { intent, flags: plan_flags(state, flags), ..state.planned(Action::File, next) };
     Planned { experiments: plan_experiments(state, specs, &planned), ..planned }
 }
@@ -113,13 +115,16 @@ fn flag_state(state: &State, spec: &FlagSpec) -> FlagState {
 
 /// The traffic of a service under the file.
 fn traffic(state: &State, spec: &ServiceSpec) -> Traffic {
+    let said = ServiceIntent::of(spec);
     let Some(old) = state.traffic.get(&spec.name) else {
-        return Traffic::first(state.new_salt(spec), &spec.split);
+        return Traffic::first(state.new_salt(spec), &spec.split).mirrored(said.mirror);
     };
+    let intent = state.intent.get(&spec.name);
     let fits = old.slots.iter().all(|(_, run)| has_version(spec, &run.version));
-    let unchanged = state.intent.get(&spec.name).is_some_and(|intent| same_split(intent, &spec.split));
+    let unchanged = intent.is_some_and(|intent| same_split(&intent.split, &spec.split));
     let mut next =
         if fits && unchanged { Traffic::clone(old) } else { old.shifted(&spec.split, || state.new_salt(spec)) };
+    next.mirror = mirror(old, intent, said).filter(|mirror| has_version(spec, &mirror.to));
     next.drained.retain(|(name, address)| {
         let is_there = |version: &VersionSpec| match address {
             // What a name stands for comes and goes: who repairs that address is not asked again.
@@ -129,6 +134,13 @@ fn traffic(state: &State, spec: &ServiceSpec) -> Traffic {
         spec.versions.iter().any(|version| version.name == *name && is_there(version))
     });
     next
+}
+
+/// The mirror of a service that has the traffic `old` under a file that says `said`: as it is, while the file says what
+/// it said before.
+fn mirror(old: &Traffic, intent: Option<&ServiceIntent>, said: ServiceIntent) -> Option<MirrorShare> {
+    let unchanged = intent.is_some_and(|intent| intent.mirror == said.mirror);
+    if unchanged { old.mirror.clone() } else { said.mirror }
 }
 
 fn has_version(spec: &ServiceSpec, name: &Name) -> bool {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::table::{CompileError, ResolveError};
+use crate::table::fault_table::FaultInForce;
+use crate::table::{CompileError, Name, ResolveError};
 
 use super::change::Change;
 use super::difference::Difference;
@@ -13,6 +14,7 @@ use super::experiment_difference::ExperimentDifference;
 use super::file::FileSpecs;
 use super::flag_difference::FlagDifference;
 use super::planned::PlanError;
+use super::store::slo_rows::SloHourRow;
 use super::store::{Revision, StoreError};
 use super::unusable::Unusable;
 use crate::problem::Problem;
@@ -30,7 +32,7 @@ pub struct Handle(pub(crate) mpsc::Sender<WriterCall>);
 /// A call to the writer, with where the answer goes.
 #[derive(Debug)]
 pub(crate) enum WriterCall {
-    Apply(ChangeRequest, oneshot::Sender<Result<Applied, ApplyError>>),
+    Apply(Box<ChangeRequest>, oneshot::Sender<Result<Applied, ApplyError>>),
     Revisions { before: Option<u64>, limit: u32, answer: oneshot::Sender<Result<Vec<Revision>, ReadError>> },
     Revision(u64, oneshot::Sender<Result<Option<Revision>, ReadError>>),
     Rollouts(u32, oneshot::Sender<Result<Vec<(u64, String)>, ReadError>>),
@@ -38,6 +40,11 @@ pub(crate) enum WriterCall {
     HandOver(oneshot::Sender<Result<(), StoreError>>),
     LookAfterStore(oneshot::Sender<()>),
     TakeStoreBack(oneshot::Sender<Result<(), ApplyError>>),
+    ChaosRuns(u32, oneshot::Sender<Result<Vec<(u64, String)>, ReadError>>),
+    KeepChaosRun(u64, Option<Arc<str>>, oneshot::Sender<Result<(), ApplyError>>),
+    Faults(Vec<Arc<FaultInForce>>, oneshot::Sender<Result<(), ApplyError>>),
+    SloHours(Vec<Name>, oneshot::Sender<Result<Vec<SloHourRow>, ReadError>>),
+    KeepSloHours(Vec<SloHourRow>, oneshot::Sender<Result<(), KeepError>>),
     Resolved(Arc<str>, Result<Vec<IpAddr>, ResolveError>, oneshot::Sender<()>),
 }
 
@@ -161,6 +168,20 @@ pub enum ReadError {
     Gone(#[from] WriterGone),
 }
 
+/// Why what was counted could not be written. It is tried again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeepError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store is handed over to a process that takes over.
+    #[error(transparent)]
+    Upgrading(#[from] Upgrading),
+    /// The writer has ended.
+    #[error(transparent)]
+    Gone(#[from] WriterGone),
+}
+
 /// What only the writer knows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WriterFacts {
@@ -180,7 +201,7 @@ impl Handle {
     /// # Errors
     /// [`ApplyError`] when the change was refused.
     pub async fn apply(&self, request: ChangeRequest) -> Result<Applied, ApplyError> {
-        self.ask(|answer| WriterCall::Apply(request, answer)).await?
+        self.ask(|answer| WriterCall::Apply(Box::new(request), answer)).await?
     }
 
     /// Applies what the config file defines.
@@ -256,6 +277,47 @@ impl Handle {
     /// [`WriterGone`] when the writer has ended.
     pub async fn resolved(&self, host: Arc<str>, answer: Result<Vec<IpAddr>, ResolveError>) -> Result<(), WriterGone> {
         self.ask(|told| WriterCall::Resolved(host, answer, told)).await
+    }
+
+    /// Up to `limit` chaos runs with their states, youngest first.
+    ///
+    /// # Errors
+    /// [`ReadError`] when they cannot be read.
+    pub async fn chaos_runs(&self, limit: u32) -> Result<Vec<(u64, String)>, ReadError> {
+        self.ask(|answer| WriterCall::ChaosRuns(limit, answer)).await?
+    }
+
+    /// Stores the state of a chaos run; none: it is forgotten. When this returns without an error, it is durable.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when it could not be written.
+    pub async fn keep_chaos_run(&self, id: u64, state: Option<Arc<str>>) -> Result<(), ApplyError> {
+        self.ask(|answer| WriterCall::KeepChaosRun(id, state, answer)).await?
+    }
+
+    /// Puts these faults in force, and no others. No revision: the traffic stays what it is, and nothing is stored.
+    ///
+    /// # Errors
+    /// [`ApplyError::Problems`] when a fault that is new is on a service that is not there or is being released; then
+    /// the faults are what they were.
+    pub async fn set_faults(&self, faults: Vec<Arc<FaultInForce>>) -> Result<(), ApplyError> {
+        self.ask(|answer| WriterCall::Faults(faults, answer)).await?
+    }
+
+    /// What the objectives of these services have counted, by hours.
+    ///
+    /// # Errors
+    /// [`ReadError`] when it cannot be read.
+    pub(crate) async fn slo_hours(&self, services: Vec<Name>) -> Result<Vec<SloHourRow>, ReadError> {
+        self.ask(|answer| WriterCall::SloHours(services, answer)).await?
+    }
+
+    /// Writes hours of what objectives have counted over what the store has of them.
+    ///
+    /// # Errors
+    /// [`KeepError`] when they could not be written.
+    pub(crate) async fn keep_slo_hours(&self, rows: Vec<SloHourRow>) -> Result<(), KeepError> {
+        self.ask(|answer| WriterCall::KeepSloHours(rows, answer)).await?
     }
 
     async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> WriterCall) -> Result<T, WriterGone> {

@@ -2,13 +2,14 @@
 //!
 //! In reading order: [`change`] is what may be asked and what comes of it ([`planned`] has its state and plan), with
 //! [`endpoint_change`] for drains, [`flag_change`] for flags, [`experiment_change`] for experiments (whose runs are in
-//! [`experiment_states`]), [`rollback`] for the way back, [`rollout_change`] for rollouts, [`mod@file`] for the config,
-//! [`difference`], [`flag_difference`] and [`experiment_difference`] for what moves, all pure. [`store`] keeps
-//! revisions. [`writer`] puts them together on one thread, in one order (plan, compile, commit, publish, respond), and
-//! [`handle`] is how it is asked. [`publish`] holds the one pointer that the data plane loads, and [`table_reclaimer`]
-//! frees the tables that it led to. [`hold_registry`] makes a change while nothing runs, [`drain_wait`] waits until an
-//! endpoint has nothing left to do, and [`unusable`] says which changes would send users to a dead version. [`watch`]
-//! puts the config file in force when it changes, [`upkeep`] looks after the store, and [`clock`] is the process's.
+//! [`experiment_states`]), [`mirror_change`] for mirrors, [`rollback`] for the way back, [`rollout_change`] for
+//! rollouts, [`mod@file`] for the config (which remembers each [`service_intent`]), [`difference`], [`flag_difference`]
+//! and [`experiment_difference`] for what moves, all pure. [`store`] keeps revisions. [`writer`] puts them together on
+//! one thread, in one order (plan, compile, commit, publish, respond), and [`handle`] is how it is asked. [`publish`]
+//! holds the one pointer that the data plane loads, and [`table_reclaimer`] frees the tables that it led to.
+//! [`hold_registry`] makes a change while nothing runs, [`drain_wait`] waits until an endpoint has nothing left to do,
+//! and [`unusable`] says which changes would send users to a dead version. [`watch`] puts the config file in force when
+//! it changes, [`upkeep`] looks after the store, and [`clock`] is the process's.
 //!
 //! One thread and not a lock, because a change has to be durable before it is visible, and a lock held over a disk
 //! flush would stop those who only want to look.
@@ -28,10 +29,12 @@ pub(crate) mod flag_change;
 pub(crate) mod flag_difference;
 pub(crate) mod handle;
 pub(crate) mod hold_registry;
+pub(crate) mod mirror_change;
 pub(crate) mod planned;
 pub(crate) mod publish;
 pub(crate) mod rollback;
 pub(crate) mod rollout_change;
+pub(crate) mod service_intent;
 pub(crate) mod store;
 pub(crate) mod table_reclaimer;
 pub(crate) mod unusable;

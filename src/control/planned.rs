@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use crate::problem::{Problem, ProblemKind};
 use crate::table::experiment_run::ExperimentRun;
+use crate::table::fault_table::FaultInForce;
 use crate::table::flag_state::FlagState;
 use crate::table::spec::flag::{FlagSpec, FlagSpecs};
-use crate::table::{Addresses, Name, ServiceSpec, Slots, Traffic, Weights};
+use crate::table::{Addresses, Name, ServiceSpec, Traffic, Weights};
 
 use super::difference::Difference;
 use super::experiment_states::{ExperimentStates, PlannedExperiments};
 use super::flag_difference::{FlagDifference, off_default};
+use super::service_intent::ServiceIntent;
 
 /// The traffic of all services at one revision.
 #[derive(Clone, Debug, Default)]
@@ -24,12 +26,14 @@ pub struct State {
     pub traffic: BTreeMap<Name, Arc<Traffic>>,
     /// What the names of endpoints stand for; found at run time, and no part of a revision.
     pub addresses: Arc<Addresses>,
-    /// The split that the file asked for when it was last applied, also of services that left.
-    pub intent: BTreeMap<Name, Weights>,
+    /// What the file asked for when it was last applied, also of services that left.
+    pub intent: BTreeMap<Name, ServiceIntent>,
     /// The flags.
     pub flags: FlagStates,
     /// The experiments.
     pub experiments: ExperimentStates,
+    /// The faults of chaos runs by service; no part of a revision.
+    pub faults: BTreeMap<Name, Arc<FaultInForce>>,
 }
 
 /// The flags of all kinds at one revision.
@@ -60,6 +64,8 @@ pub enum Action {
     File,
     /// A rollout moved on, or back.
     Rollout,
+    /// Other requests are mirrored, or others get the copies.
+    Mirror,
     /// A flag was enabled or disabled, or serves others.
     Flag,
     /// A run of an experiment began, or takes more users in.
@@ -72,7 +78,7 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Shift,
         Self::Flip,
         Self::Rollback,
@@ -80,6 +86,7 @@ impl Action {
         Self::Ready,
         Self::File,
         Self::Rollout,
+        Self::Mirror,
         Self::Flag,
         Self::Start,
         Self::Stop,
@@ -97,6 +104,7 @@ impl Action {
             Self::Ready => "ready",
             Self::File => "file",
             Self::Rollout => "rollout",
+            Self::Mirror => "mirror",
             Self::Flag => "flag",
             Self::Start => "start",
             Self::Stop => "stop",
@@ -114,8 +122,8 @@ pub struct Planned {
     pub restores: Option<u64>,
     /// The next traffic of the services whose traffic changes.
     pub next: BTreeMap<Name, Arc<Traffic>>,
-    /// The file's splits to remember.
-    pub intent: BTreeMap<Name, Weights>,
+    /// What the file asks for, to remember.
+    pub intent: BTreeMap<Name, ServiceIntent>,
     /// The same as `next`, for people.
     pub difference: Vec<Difference>,
     /// What becomes of flags.
@@ -135,22 +143,22 @@ pub struct PlannedFlags {
     pub difference: Vec<FlagDifference>,
 }
 
-/// What was a service's split, a flag's state or an experiment's run, and when.
+/// What was a service's traffic, a flag's state or an experiment's run, and when.
 pub trait History {
     /// What can go wrong while it is read.
     type Error;
 
-    /// The revisions that changed the split of `service`, ascending.
+    /// The revisions that changed the split or the mirror of `service`, ascending.
     ///
     /// # Errors
     /// When the history cannot be read.
     fn entries(&self, service: &Name) -> Result<Vec<Entry>, Self::Error>;
 
-    /// The salt and the slots of `service` at `revision`, none when it was not there yet.
+    /// The traffic of `service` at `revision` without its drained endpoints, none when it was not there yet.
     ///
     /// # Errors
     /// When the history cannot be read.
-    fn split_at(&self, service: &Name, revision: u64) -> Result<Option<(Arc<str>, Slots)>, Self::Error>;
+    fn traffic_at(&self, service: &Name, revision: u64) -> Result<Option<Traffic>, Self::Error>;
 
     /// The revisions that changed the state of `flag`, ascending.
     ///
@@ -177,7 +185,7 @@ pub trait History {
     fn experiment_at(&self, experiment: &Name, revision: u64) -> Result<Option<ExperimentRun>, Self::Error>;
 }
 
-/// A revision that changed the split of a service, the state of a flag, or the run of an experiment.
+/// A revision that changed the traffic of a service, the state of a flag, or the run of an experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Its number.
@@ -256,10 +264,12 @@ impl State {
         planned
     }
 
-    /// Whether `traffic` has another split than the service has now.
+    /// Whether `traffic` has another split or another mirror than the service has now, so that it is recorded.
     #[must_use]
-    pub fn splits_anew(&self, service: &Name, traffic: &Traffic) -> bool {
-        self.traffic.get(service).is_none_or(|old| old.salt != traffic.salt || old.slots != traffic.slots)
+    pub fn traffic_anew(&self, service: &Name, traffic: &Traffic) -> bool {
+        let anew =
+            |old: &Traffic| old.salt != traffic.salt || old.slots != traffic.slots || old.mirror != traffic.mirror;
+        self.traffic.get(service).is_none_or(|old| anew(old))
     }
 }
 
@@ -272,18 +282,20 @@ impl FlagStates {
 }
 
 impl Planned {
-    /// Whether the plan is worth a revision: it changes the split of a service, the state of a flag or the run of an
-    /// experiment, or an operator drained an endpoint. A file that only drops endpoints that it no longer has is not.
+    /// Whether the plan is worth a revision: it changes the split or the mirror of a service, the state of a flag or
+    /// the run of an experiment, or an operator drained an endpoint. A file that only drops endpoints that it no longer
+    /// has is not.
     #[must_use]
     pub fn is_revision(&self, state: &State) -> bool {
         let moves = match self.action {
-            Action::File => self.next.iter().any(|(name, traffic)| state.splits_anew(name, traffic)),
+            Action::File => self.next.iter().any(|(name, traffic)| state.traffic_anew(name, traffic)),
             Action::Shift
             | Action::Flip
             | Action::Rollback
             | Action::Drain
             | Action::Ready
             | Action::Rollout
+            | Action::Mirror
             | Action::Flag
             | Action::Start
             | Action::Stop

@@ -1,4 +1,4 @@
-//! Rollback: the splits, the flags and the experiments of an earlier revision, as a new revision.
+//! Rollback: the splits, the mirrors, the flags and the experiments of an earlier revision, as a new revision.
 //!
 //! Without a number it undoes the last change. Then a revision that was itself a rollback, or with which a rollout was
 //! turned back, counts as the one that it restored, so that pressing twice goes two steps back. The obvious "one
@@ -79,12 +79,9 @@ pub(crate) fn plan<H: History>(
     let mut restored = Restored::default();
     let named = scope.is_some();
     for service in affected.services {
-        let then = history.split_at(service, revision).map_err(PlanError::History)?;
+        let then = history.traffic_at(service, revision).map_err(PlanError::History)?;
         match then {
-            Some((salt, slots)) => {
-                let then = Traffic { salt, slots, drained: BTreeSet::new() };
-                restored.service(state, service, revision, &then);
-            }
+            Some(then) => restored.service(state, service, revision, &then),
             // A caller that asks for all gets those that were there; one that names some is told.
             None => restored.problems.extend(named.then(|| not_yet("services", service, revision))),
         }
@@ -114,7 +111,11 @@ pub(crate) fn plan<H: History>(
 impl<'a> Restored<'a> {
     fn service(&mut self, state: &State, name: &Name, revision: u64, then: &Traffic) {
         self.problems.extend(gone_versions(state, name, revision, &then.slots));
-        self.traffic.extend(state.traffic.get(name).map(|today| (name.clone(), today.restored(then))));
+        let (Some(today), Some(spec)) = (state.traffic.get(name), state.specs.get(name)) else { return };
+        let mut next = today.restored(then);
+        // Its users got nothing of it: the way back does not wait for a version that was only looked at.
+        next.mirror = next.mirror.filter(|mirror| versions(spec).any(|known| known == mirror.to.as_str()));
+        self.traffic.push((name.clone(), next));
     }
 
     fn flag(&mut self, state: &'a State, name: &Name, revision: u64, then: &FlagState) {

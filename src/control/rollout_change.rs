@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::table::fault_table::FaultInForce;
 use crate::table::flag_state::FlagState;
 use crate::table::spec::flag::FlagSpec;
-use crate::table::{EndpointAddress, Name, Slots, Weights};
+use crate::table::{EndpointAddress, MirrorShare, Name, Slots, Weights};
 
 use super::flag_change;
 use super::planned::{Action, Planned, State, unknown_versions};
@@ -28,6 +29,8 @@ pub struct RolloutChange {
     pub services: BTreeSet<Name>,
     /// New weights.
     pub splits: BTreeMap<Name, Weights>,
+    /// Mirrors that begin or end.
+    pub mirrors: BTreeMap<Name, MirrorTurn>,
     /// The revision from before the rollout, if the move is the end of the way back: undoing it would lead to the
     /// version that was turned back.
     pub restores: Option<u64>,
@@ -39,6 +42,17 @@ pub struct RolloutChange {
     pub endpoints: Vec<EndpointMove>,
     /// The flags that are released. Their table is made anew, also if nothing changes.
     pub flags: Vec<FlagMove>,
+    /// Whether the rollout begins with it. What has begun, and above all its way back, is barred by no fault.
+    pub starts: bool,
+}
+
+/// What a move of a rollout does to the mirror of a service.
+#[derive(Clone, Debug)]
+pub enum MirrorTurn {
+    /// It is this one from now on.
+    Begin(MirrorShare),
+    /// It ends, if it is this one: another is an operator's.
+    End(MirrorShare),
 }
 
 /// What a move of a rollout does to a flag.
@@ -77,6 +91,7 @@ pub struct EndpointMove {
 pub(crate) fn plan(state: &State, change: &RolloutChange) -> Result<Planned, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut next = BTreeMap::new();
+    problems.extend(faulted(state, change));
     for name in &change.services {
         match state.service(&format!("services.{name}"), name) {
             Ok((spec, traffic)) => {
@@ -93,6 +108,11 @@ pub(crate) fn plan(state: &State, change: &RolloutChange) -> Result<Planned, Vec
                         })
                     }
                     None => (**traffic).clone(),
+                };
+                let traffic = match change.mirrors.get(name) {
+                    Some(MirrorTurn::Begin(mirror)) => traffic.mirrored(Some(mirror.clone())),
+                    Some(MirrorTurn::End(ours)) if traffic.mirror.as_ref() == Some(ours) => traffic.mirrored(None),
+                    Some(MirrorTurn::End(_)) | None => traffic,
                 };
                 next.insert(name.clone(), traffic);
             }
@@ -115,6 +135,29 @@ pub(crate) fn plan(state: &State, change: &RolloutChange) -> Result<Planned, Vec
     }
     let flags = state.planned_flags(flags);
     Ok(Planned { restores: change.restores, flags, ..state.planned(Action::Rollout, next) })
+}
+
+/// The services that a start is about while chaos runs do something to their requests: its judge would take what they
+/// do for the version's, and a fault never reaches a service under rollout.
+fn faulted(state: &State, change: &RolloutChange) -> Vec<Problem> {
+    if !change.starts || state.faults.is_empty() {
+        return Vec::new();
+    }
+    let told = state.flags.specs.told.iter();
+    let lists = |flags: &Vec<Name>| change.flags.iter().any(|moved| flags.contains(&moved.flag));
+    let of_flags = told.filter(|(_, flags)| lists(flags)).map(|(service, _)| service);
+    let services: BTreeSet<&Name> = change.services.iter().chain(of_flags).collect();
+    let faults = services.into_iter().filter_map(|service| state.faults.get(service));
+    let problem = |fault: &Arc<FaultInForce>| {
+        let FaultInForce { run, experiment, target, .. } = &**fault;
+        Problem::conflict(
+            format!("services.{}", target.service),
+            format!("chaos run {run} of {experiment}, which is under way"),
+            "no chaos experiment on a service that is released",
+            format!("wait for its end, or stop it: pointsman chaos stop {run}"),
+        )
+    };
+    faults.map(problem).collect()
 }
 
 /// The flag with its next state; what is wrong with that is in `problems`.

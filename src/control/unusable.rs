@@ -93,8 +93,8 @@ pub(crate) fn of_change<'n>(
         | Change::Rollback { .. }
         | Change::Rollout(_)
         | Change::Experiment(ExperimentChange::Ship { .. }) => |shift| shift.after > shift.before,
-        // The arms of a start are asked by themselves ([`of_arms`]).
-        Change::File(_) | Change::Flags(_) | Change::Experiment(_) => return Vec::new(),
+        // A copy that fails costs no user anything. The arms of a start are asked by themselves ([`of_arms`]).
+        Change::File(_) | Change::Flags(_) | Change::Experiment(_) | Change::Mirror { .. } => return Vec::new(),
     };
     let pairs = services.into_iter().filter_map(|name| Some((before.service_named(name)?, after.service_named(name)?)));
     pairs.flat_map(|(before, after)| grown(before, after, counts)).collect()

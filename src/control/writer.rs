@@ -4,8 +4,11 @@
 //! pointer, so that no request is ever routed by a revision that a power cut could take back; the answer comes last, so
 //! that a caller that has it can rely on both. A plain thread, because a disk flush blocks, and requests must not wait.
 
+mod chaos_writes;
 mod compile;
+mod faults;
 mod released;
+mod slo_hours;
 mod thread;
 
 use std::net::IpAddr;
@@ -114,10 +117,10 @@ impl Writer {
     fn restore(&mut self, store: Store, specs: FileSpecs) -> Result<(), ApplyError> {
         let Loaded { revision, traffic, intent, flags, flag_intent, experiments } = store.load()?;
         // What names stand for was found out since the start, and is not in the store.
-        let addresses = Arc::clone(&self.state.addresses);
+        let (addresses, faults) = (Arc::clone(&self.state.addresses), std::mem::take(&mut self.state.faults));
         let flags = FlagStates { states: flags, intent: flag_intent, ..FlagStates::default() };
         let experiments = ExperimentStates { runs: experiments, ..ExperimentStates::default() };
-        self.state = State { revision, traffic, intent, flags, experiments, addresses, ..State::default() };
+        self.state = State { revision, traffic, intent, flags, experiments, addresses, faults, ..State::default() };
         self.store_problem.send_replace(store.problem().map(|problem| chain(&problem)));
         self.slot = StoreSlot::Owned(Box::new(store));
         self.apply(&ChangeRequest {
@@ -330,7 +333,7 @@ impl Writer {
         let drains =
             |name: &Name, next: &Traffic| state.traffic.get(name).is_some_and(|old| old.drained != next.drained);
         let record = Record {
-            splits: next().filter(|(name, traffic)| state.splits_anew(name, traffic)).collect(),
+            splits: next().filter(|(name, traffic)| state.traffic_anew(name, traffic)).collect(),
             drained: next()
                 .filter(|(name, next)| drains(name, next))
                 .map(|(name, next)| (name, &next.drained))
@@ -358,7 +361,7 @@ impl Writer {
         let state = &mut self.state;
         state.revision = revision;
         state.traffic.extend(planned.next.iter().map(|(name, next)| (name.clone(), Arc::clone(next))));
-        state.intent.extend(planned.intent.iter().map(|(name, split)| (name.clone(), split.clone())));
+        state.intent.extend(planned.intent.iter().map(|(name, said)| (name.clone(), said.clone())));
         state.flags.enter(&planned.flags);
         state.experiments.enter(&planned.experiments);
         let defines = if let Change::File(FileSpecs { services, flags, experiments, guardrails }) = change {

@@ -7,11 +7,13 @@
 
 mod flag_gauges;
 pub(crate) mod guardrail_gauge;
+mod mirror_series;
 pub(crate) mod names;
 pub(crate) mod recent_rates;
 pub(crate) mod rollout_gauges;
 mod series;
 mod service_gauges;
+mod slo_gauges;
 pub(crate) mod version_history;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +28,7 @@ use crate::control::clock::Clock;
 use crate::jwt::JwtVerifier;
 use crate::ledger::ledger_handle::LedgerFacts;
 use crate::log::Losses;
+use crate::slo_keeper::SloHandle;
 use crate::stats::Registry;
 use crate::supervise::Supervisor;
 use crate::tls::TlsRegistry;
@@ -61,6 +64,8 @@ pub struct Sources {
     pub jwt: Option<Arc<JwtVerifier>>,
     /// Rollouts under way.
     pub rollouts: watch::Receiver<Vec<RolloutGauge>>,
+    /// Budgets of services.
+    pub slo: SloHandle,
     /// What was lost of the logs.
     pub logs: Logs,
     /// What must live.
@@ -168,12 +173,15 @@ impl Exporter {
         metrics::with_local_recorder(&self.recorder, || {
             series.update(&table, now_ms);
             service_gauges::update(&table);
+            slo_gauges::update(&self.sources.slo.gauges(&table));
             flag_gauges::update(&table);
+            mirror_series::update(&table, &self.sources.registry);
             series.update_workers(&self.sources.registry.worker_totals());
             series::update_parts(&self.sources.supervisor.views());
             series::update_logs(&self.sources.logs, &self.sources.registry.worker_totals());
             series::update_admin(self.sources.registry.admin());
             series::update_events(&self.sources.registry.events());
+            series::update_chaos(&self.sources.registry);
             series::update_tls(&self.sources.tls.facts());
             if let Some(jwt) = &self.sources.jwt {
                 series::update_tokens(&jwt.facts(), &self.sources.registry.worker_totals());
@@ -269,10 +277,13 @@ fn describe() {
     describe_counter!(names::OWN_LOG_DROPPED, "Lines of the process's own log that were lost, for the same reasons.");
     describe_counter!(names::TLS_HANDSHAKES, "TLS handshakes of clients, full ones and resumed sessions.");
     describe_waits();
+    mirror_series::describe();
     describe_tokens();
     describe_flags();
     describe_flag_calls();
     describe_events();
+    describe_counter!(names::CHAOS_REQUESTS, "Requests in the slices of chaos experiments, by what their users got.");
+    slo_gauges::describe();
     describe_gauge!(names::ROLLOUT_PHASE, "Whether a service's rollout is in a phase; gone a minute after its end.");
     describe_gauge!(names::ROLLOUT_WAITING, "Whether a service's rollout waits for somebody, by what they have to do.");
     describe_gauge!(

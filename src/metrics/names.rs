@@ -25,6 +25,16 @@ pub(crate) const SPLIT_WEIGHT: &str = "pointsman_split_weight_ratio";
 pub(crate) const FLAG_ENABLED: &str = "pointsman_flag_enabled";
 /// Share of a variant in a rule of a flag, 0 to 1, also while the flag is disabled.
 pub(crate) const FLAG_WEIGHT: &str = "pointsman_flag_weight_ratio";
+/// Share of a service's requests that is copied to a version, 0 to 1.
+pub(crate) const MIRROR_SHARE: &str = "pointsman_mirror_share_ratio";
+/// Requests whose copy was answered too, by which of the two responses failed.
+pub(crate) const MIRROR_PAIRS: &str = "pointsman_mirror_pairs_total";
+/// Pairs that differ, by kind.
+pub(crate) const MIRROR_DIFFERENCES: &str = "pointsman_mirror_differences_total";
+/// Requests that were to be copied and are not compared, by reason.
+pub(crate) const MIRROR_DROPPED: &str = "pointsman_mirror_dropped_total";
+/// Copies under way.
+pub(crate) const MIRROR_IN_FLIGHT: &str = "pointsman_mirror_in_flight";
 /// The revision in force.
 pub(crate) const REVISION: &str = "pointsman_revision";
 /// Whether an endpoint takes requests.
@@ -109,6 +119,22 @@ pub(crate) const EXPERIMENT_FULL: &str = "pointsman_experiment_full";
 pub(crate) const LEDGER_WRITABLE: &str = "pointsman_experiment_ledger_writable";
 /// What was seen of users in experiments and is not counted.
 pub(crate) const LEDGER_LOST: &str = "pointsman_experiment_ledger_lost_total";
+/// Requests in the slices of chaos experiments, by what their users got.
+pub(crate) const CHAOS_REQUESTS: &str = "pointsman_chaos_requests_total";
+/// Share of the requests of a service that must be good, 0 to 1, by objective.
+pub(crate) const SLO_OBJECTIVE: &str = "pointsman_slo_objective_ratio";
+/// Requests that count for an objective of a service.
+pub(crate) const SLO_REQUESTS: &str = "pointsman_slo_requests_total";
+/// Those of them that were not good.
+pub(crate) const SLO_BAD: &str = "pointsman_slo_bad_total";
+/// Requests that a fault of our own met, which count for no objective.
+pub(crate) const SLO_FAULTED: &str = "pointsman_slo_faulted_requests_total";
+/// Those of them that were not good.
+pub(crate) const SLO_FAULTED_BAD: &str = "pointsman_slo_faulted_bad_total";
+/// What is left of a budget, 1 to 0, and below 0 when more is gone.
+pub(crate) const SLO_BUDGET_LEFT: &str = "pointsman_slo_budget_left_ratio";
+/// How fast a budget goes, by window.
+pub(crate) const SLO_BURN: &str = "pointsman_slo_burn_rate";
 /// Build information, always 1.
 pub(crate) const BUILD_INFO: &str = "pointsman_build_info";
 

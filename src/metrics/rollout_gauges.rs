@@ -10,7 +10,7 @@ use crate::shared::response_class::ResponseClass;
 const PHASES: [&str; 5] = ["going", "waiting", "paused", "rolling_back", "finished"];
 
 /// Why a step may be held, in the words of the API.
-const HOLDS: [&str; 10] = [
+const HOLDS: [&str; 12] = [
     "warming_up",
     "baking",
     "not_enough_data",
@@ -20,6 +20,8 @@ const HOLDS: [&str; 10] = [
     "no_metric_data",
     "guardrail",
     "no_guardrail_data",
+    "budget",
+    "differences",
     "baseline_ill",
 ];
 

@@ -9,10 +9,11 @@ use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
 use super::Logs;
 use crate::jwt::KeysFacts;
 use crate::ledger::ledger_handle::LedgerFacts;
+use crate::shared::fault_stats::FaultSlice;
 use crate::stats::latency_histogram::bucket_middle;
 use crate::stats::{
-    AdminStats, CodeClass, EventStats, FirstAttempt, FlagCallOutcome, JwtOutcome, RejectReason, Retry, TlsHandshake,
-    UpstreamFailure, VersionTotals, WorkerTotals,
+    AdminStats, ChaosResult, CodeClass, EventStats, FirstAttempt, FlagCallOutcome, JwtOutcome, Registry, RejectReason,
+    Retry, TlsHandshake, UpstreamFailure, VersionTotals, WorkerTotals,
 };
 use crate::supervise::{PartFacts, PartState};
 use crate::table::effective::{EffectiveShare, shares};
@@ -140,6 +141,21 @@ pub(crate) fn update_events(stats: &EventStats) {
     }
     for (outcome, count) in stats.events() {
         counter!(names::EVENTS, "outcome" => outcome.word()).absolute(count);
+    }
+}
+
+/// Sets what the users of chaos experiments got, also when none is under way any more. Inside the local recorder.
+pub(crate) fn update_chaos(registry: &Registry) {
+    for (of, counters) in registry.all_chaos() {
+        for (slice, result) in FaultSlice::ALL.into_iter().flat_map(|slice| ChaosResult::ALL.map(|one| (slice, one))) {
+            let (service, experiment) = (of.service.to_string(), of.experiment.to_string());
+            let (slice_word, result_word) = (slice.word(), result.word());
+            counter!(
+                names::CHAOS_REQUESTS,
+                "service" => service, "experiment" => experiment, "slice" => slice_word, "result" => result_word
+            )
+            .absolute(counters.total(slice, result));
+        }
     }
 }
 

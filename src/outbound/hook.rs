@@ -1,4 +1,4 @@
-//! Commands that upgrade an endpoint, or bring its earlier version back.
+//! Commands that upgrade an endpoint, or bring its earlier version back; and those of chaos runs, and what undoes them.
 //!
 //! A command is a list of arguments and no shell: a name in the config is never code. It runs in a process group of its
 //! own, so that what it started is ended with it when its time is over (or its caller does not wait any more). When it
@@ -36,6 +36,18 @@ const TOLD_CHARS_MAX: usize = 400;
 /// sockets.
 const NOT_INHERITED: [&str; 7] =
     ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+
+/// What a command is about.
+pub(crate) trait CommandSubject: Sync {
+    /// What is known of it, by the words of the placeholders.
+    fn words(&self) -> Vec<(&'static str, String)>;
+
+    /// An argument with its placeholders replaced, in one pass: what was put in is not looked at again. Other braces
+    /// stay.
+    fn fill_in(&self, argument: &str) -> String {
+        fill_in(argument, &self.words())
+    }
+}
 
 /// What a hook is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,14 +146,18 @@ impl HookDeadline {
 ///
 /// # Errors
 /// [`HookError`] unless it ends with status 0 in time.
-pub(crate) async fn run(arguments: &[String], limit: Duration, subject: &HookSubject) -> Result<HookOutput, HookError> {
+pub(crate) async fn run(
+    arguments: &[String],
+    limit: Duration,
+    subject: &impl CommandSubject,
+) -> Result<HookOutput, HookError> {
     run_with(arguments, limit, subject, HookDeadline::USUAL).await
 }
 
 async fn run_with(
     arguments: &[String],
     limit: Duration,
-    subject: &HookSubject,
+    subject: &impl CommandSubject,
     patience: HookDeadline,
 ) -> Result<HookOutput, HookError> {
     let Some((program, arguments)) = arguments.split_first() else { return Err(HookError::Empty) };
@@ -171,13 +187,13 @@ struct RunningHook {
 }
 
 impl RunningHook {
-    fn start(program: &str, arguments: &[String], subject: &HookSubject) -> io::Result<Self> {
+    fn start(program: &str, arguments: &[String], subject: &impl CommandSubject) -> io::Result<Self> {
         let (ours, theirs) = io::pipe()?;
         let output = pipe::Receiver::from_owned_fd(OwnedFd::from(ours))?;
         let child = {
             let mut command = Command::new(program);
             command.args(arguments.iter().map(|argument| subject.fill_in(argument)));
-            command.envs(subject.words().map(|(word, value)| (variable(word), value)));
+            command.envs(subject.words().into_iter().map(|(word, value)| (variable(word), value)));
             for name in NOT_INHERITED {
                 command.env_remove(name);
             }
@@ -285,10 +301,9 @@ impl Drop for ProcessGroup {
     }
 }
 
-impl HookSubject {
-    /// What is known of it, by the words of the placeholders.
-    fn words(&self) -> [(&'static str, String); 6] {
-        [
+impl CommandSubject for HookSubject {
+    fn words(&self) -> Vec<(&'static str, String)> {
+        vec![
             ("endpoint", self.endpoint.to_string()),
             ("host", self.endpoint.ip().to_string()),
             ("port", self.endpoint.port().to_string()),
@@ -297,7 +312,9 @@ impl HookSubject {
             ("to", self.to.to_string()),
         ]
     }
+}
 
+impl HookSubject {
     /// The same for the body of a webhook.
     #[must_use]
     pub(crate) fn json(&self) -> Map<String, Value> {
@@ -306,31 +323,29 @@ impl HookSubject {
         json.insert("port".to_owned(), Value::from(self.endpoint.port()));
         json
     }
+}
 
-    /// An argument with its placeholders replaced, in one pass: what was put in is not looked at again. Other braces
-    /// stay.
-    fn fill_in(&self, argument: &str) -> String {
-        let words = self.words();
-        let (mut filled, mut rest) = (String::with_capacity(argument.len()), argument);
-        while let Some(open) = rest.find('{') {
-            let (before, from_brace) = rest.split_at(open);
-            filled.push_str(before);
-            let known = words
-                .iter()
-                .find_map(|(word, value)| Some((value, from_brace[1..].strip_prefix(word)?.strip_prefix('}')?)));
-            rest = match known {
-                Some((value, after)) => {
-                    filled.push_str(value);
-                    after
-                }
-                None => {
-                    filled.push('{');
-                    &from_brace[1..]
-                }
-            };
-        }
-        filled + rest
+/// See [`CommandSubject::fill_in`].
+fn fill_in(argument: &str, words: &[(&'static str, String)]) -> String {
+    let (mut filled, mut rest) = (String::with_capacity(argument.len()), argument);
+    while let Some(open) = rest.find('{') {
+        let (before, from_brace) = rest.split_at(open);
+        filled.push_str(before);
+        let known = words
+            .iter()
+            .find_map(|(word, value)| Some((value, from_brace[1..].strip_prefix(word)?.strip_prefix('}')?)));
+        rest = match known {
+            Some((value, after)) => {
+                filled.push_str(value);
+                after
+            }
+            None => {
+                filled.push('{');
+                &from_brace[1..]
+            }
+        };
     }
+    filled + rest
 }
 
 /// `POINTSMAN_ENDPOINT`

@@ -21,12 +21,14 @@ use super::view::RolloutView;
 use crate::control::rollout_change::{EndpointMove, RolloutChange, same};
 use crate::control::unusable::Unusable;
 use crate::rollout::event::{Need, Pause};
+use crate::rollout::judge::pair_counts::PairCounts;
 use crate::rollout::judge::{Assignment, Bake, CandidateShare, Evidence, InCharge, Judge, JudgeSettings, PerVersion};
 use crate::rollout::plan::{Plan, PlanProblem};
 use crate::rollout::release::{Hook, Release, Shape};
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::StageTask;
 use crate::shared::canary_stats::FlagTerms;
+use crate::shared::mirror_stats::MirrorTotals;
 use crate::stats::Registry;
 use crate::table::{Name, Service, Table, Weight, Weights};
 
@@ -53,6 +55,8 @@ pub(crate) struct ActiveRollout {
     /// When metrics servers are asked next.
     pub(crate) asked: MetricSchedule,
     doing: Option<RunningTask>,
+    /// What mirrors had found at the last look, by service, while the plan mirrors.
+    pub(crate) mirrored: Vec<Option<MirrorTotals>>,
     /// Why the last task failed.
     pub(crate) failure: Option<String>,
     /// What keeps it from going on although nothing speaks against the version itself.
@@ -150,6 +154,7 @@ impl ActiveRollout {
             points_stored: PointsStored::all(Duration::ZERO),
             asked: MetricSchedule::default(),
             doing: None,
+            mirrored: Vec::new(),
             failure: None,
             barred: None,
         }
@@ -190,7 +195,10 @@ impl ActiveRollout {
         };
         let readings: Vec<CollectedEvidence> =
             self.collectors.iter_mut().zip(&self.services).zip(judges).map(read).collect();
-        let evidence: Vec<Evidence<'_>> = readings.iter().map(CollectedEvidence::evidence).collect();
+        let pairs = self.pairs(table);
+        let with_pairs =
+            |(reading, pairs): (_, Option<PairCounts>)| Evidence { pairs, ..CollectedEvidence::evidence(reading) };
+        let evidence: Vec<Evidence<'_>> = readings.iter().zip(pairs).map(with_pairs).collect();
         self.rollout.observe(now, &evidence);
     }
 
@@ -226,12 +234,17 @@ impl ActiveRollout {
             .collect()
     }
 
-    /// Whether an operator has changed a split or a flag by hand, or taken a service or a flag out of the config.
+    /// Whether an operator has changed a split, a mirror or a flag by hand, or taken a service or a flag out of the
+    /// config.
     pub(crate) fn is_shifted(&self, table: &Table) -> bool {
         let weight = self.rollout.weight();
         let is_other =
             |(name, split): (&Name, &Weights)| table.service_named(name).is_none_or(|s| !same(split, &s.weights()));
-        self.flags.iter().any(|flag| flag.is_shifted(weight, table)) || self.splits(weight).iter().any(is_other)
+        let mirror = self.mirror();
+        let mirrors_other = |name: &Name| table.service_named(name).is_some_and(|s| s.traffic.mirror != mirror);
+        self.flags.iter().any(|flag| flag.is_shifted(weight, table))
+            || self.splits(weight).iter().any(is_other)
+            || (mirror.is_some() && self.moved_services().any(mirrors_other))
     }
 
     /// Whether the split was taken by hand, and the rollout does not know yet.
@@ -254,7 +267,9 @@ impl ActiveRollout {
         expects.retain(|name, _| services.contains(name) && splits.contains_key(name));
         let mut endpoints = if self.saved.events.is_empty() { self.closed_at_the_start() } else { Vec::new() };
         endpoints.extend(task.into_iter().flat_map(|task| self.endpoint_moves(task)));
-        RolloutChange { id: self.saved.id, services, splits, expects, endpoints, flags, ..RolloutChange::default() }
+        let starts = self.saved.events.is_empty();
+        let id = self.saved.id;
+        RolloutChange { id, services, splits, expects, endpoints, flags, starts, ..RolloutChange::default() }
     }
 
     /// What a task does to endpoints, in the revision that begins it.

@@ -107,7 +107,8 @@ impl RolloutController {
         saved.finished_at_ms = saved.is_finished().then_some(event.at_ms);
         saved.waits_for = made.task.and_then(|task| run.need_of(task));
         let revision_after = self.deps.published.load().revision + 1;
-        let moves = made.weight.is_some();
+        let mirrors = run.mirrors(next.mirror());
+        let moves = made.weight.is_some() || !mirrors.is_empty();
         // What led to the move, at the weight that it was found at.
         let (stage, weight) = (view::stage_of(run.rollout.phase()), run.saved.weight().percent());
         saved.series.push(EvidencePoint::new(event.at_ms, stage, weight, &event.evidence).at_a_move());
@@ -115,6 +116,8 @@ impl RolloutController {
         let state = serde_json::to_string(&saved).unwrap_or_default();
         let mut change = run.change(made.weight, made.task, &self.deps.published.load());
         change.state = state.into();
+        change.mirrors = mirrors;
+        change.mirrors.retain(|name, _| change.services.contains(name));
         // A candidate without a share is one that was turned back: none begins with it.
         let is_back = made.weight == Some(Weight::ZERO);
         change.restores = run.saved.revision_before().filter(|_| is_back);

@@ -40,6 +40,7 @@ use crate::rollout::event::Pause;
 use crate::rollout::release::Notify;
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::TaskResult;
+use crate::slo_keeper::SloHandle;
 use crate::stats::Registry;
 use crate::table::Weight;
 use crate::tls::Clients;
@@ -73,6 +74,8 @@ pub struct Deps {
     pub notifier: Notifier,
     /// Counts users for guardrails.
     pub guardrails: GuardrailLedger,
+    /// Error budgets of services.
+    pub slo: SloHandle,
     /// How services are released, as the config says.
     pub known: watch::Receiver<Arc<ReleaseSettings>>,
     /// Whom the notifier tells.
@@ -316,6 +319,7 @@ impl RolloutController {
         for id in self.running.keys().copied().collect::<Vec<_>>() {
             let table = self.deps.published.load_full();
             let Some(run) = self.running.get_mut(&id) else { continue };
+            run.note_budgets(&self.deps.slo);
             run.observe(now, self.deps.clock.now_ms(), &table);
             run.note_verdicts(now, now_ms());
             self.ask_metrics(id);

@@ -7,7 +7,6 @@
 //! Of a flag the variants are compared, not versions: all versions with a share serve both of them, and what is slow is
 //! counted beside the rest, since no version's own latencies say it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,24 +15,15 @@ use super::warm_up::WarmUps;
 use crate::rollout::counts::{self, CountsReader};
 use crate::rollout::judge::endpoint_watch::EndpointCounts;
 use crate::rollout::judge::evidence::RouteCounts;
-use crate::rollout::judge::quantiles::{QUANTILES, Quantiles, Thresholds, micros};
-use crate::rollout::judge::{Assignment, EpochCounts, Evidence, Judge, JudgeSettings, PerVersion, Side};
+use crate::rollout::judge::quantiles::{Quantiles, Thresholds, micros};
+use crate::rollout::judge::{Assignment, EpochCounts, Evidence, Judge, JudgeSettings, PerVersion};
+use crate::rollout::latency_looks::{LatencyLook, LatencyLooks};
 use crate::shared::canary_stats::{Arm, CanaryStats, CanaryTerms, FlagTerms};
 use crate::shared::route_name::RouteName;
 use crate::shared::trial::RolloutTrials;
 use crate::shared::user_sets::ActiveUsers;
 use crate::stats::latency_histogram::LatencyTotals;
 use crate::table::{CanaryPair, Name, Service, Version, Weight};
-
-/// Time between two looks at the latencies. Thresholds are those of the time before, so that no request is compared
-/// with what it was counted in itself.
-const LOOK: Duration = Duration::from_secs(5);
-
-/// How many looks back thresholds go: a minute.
-const LOOKS: usize = 12;
-
-/// Fewer latencies than this say nothing of a 99th percentile.
-const TIMED_MIN: u64 = 100;
 
 /// The collector of one service.
 #[derive(Debug)]
@@ -42,8 +32,7 @@ pub(crate) struct EvidenceCollector {
     pub canary: Arc<CanaryStats>,
     arms: ComparedArms,
     counts: CountsReader,
-    looks: VecDeque<LatencyLook>,
-    looked: Option<Duration>,
+    looks: LatencyLooks,
     warm_ups: WarmUps,
     route_latencies: RouteLatencies,
 }
@@ -94,9 +83,6 @@ impl ComparedArms {
     }
 }
 
-#[derive(Debug)]
-struct LatencyLook(PerVersion<LatencyTotals>);
-
 /// What a tick brings, in a form that evidence can borrow from.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CollectedEvidence {
@@ -135,6 +121,8 @@ impl CollectedEvidence {
             of_endpoints,
             endpoints: *endpoints,
             users: *users,
+            // Mirrors count them.
+            pairs: None,
             warm_up_left: *warm_up_left,
         }
     }
@@ -170,8 +158,7 @@ impl EvidenceCollector {
             canary,
             arms,
             counts: CountsReader::default(),
-            looks: VecDeque::new(),
-            looked: None,
+            looks: LatencyLooks::default(),
             warm_ups,
             route_latencies: RouteLatencies::default(),
         }
@@ -223,10 +210,10 @@ impl EvidenceCollector {
         reading.of_endpoints = all.map(|endpoint| of_endpoint(endpoint.address, endpoint.stats.id)).collect();
         reading.users = self.counts.look_at_users(&self.canary, judge.windows());
         let compared = pair.is_none_or(|pair| pair.epoch.compares());
-        self.canary.refresh(self.looked == Some(now), compared);
+        self.canary.refresh(self.looks.looked_at(now), compared);
         reading.epochs = self.counts.read(&self.canary);
         if let Some(routes) = self.canary.routes() {
-            if self.looked == Some(now) {
+            if self.looks.looked_at(now) {
                 self.route_latencies.look(routes, judge.settings().slower);
             }
             reading.route_names = routes.names().collect();
@@ -250,35 +237,12 @@ impl EvidenceCollector {
             candidate: of(&serving.candidate, Arm::Candidate),
             baseline: of(&serving.baseline, Arm::Baseline),
         };
-        // At the beginning, all that was before it.
-        let before = self.looks.front();
-        let recent = |side| match before {
-            Some(before) => totals.of(side).since(before.0.of(side)),
-            None => totals.of(side).clone(),
-        };
-        let (candidate, baseline) = (recent(Side::Candidate), recent(Side::Baseline));
-        let seen = candidate.count() > 0 && baseline.count() > 0;
-        let both = PerVersion { candidate: quantiles(&candidate), baseline: quantiles(&baseline) };
-        let reading = CollectedEvidence { quantiles: seen.then_some(both), ..CollectedEvidence::default() };
-        if self.looked.is_some_and(|looked| now < looked + LOOK) {
-            return reading;
-        }
-        self.looked = Some(now);
-        let enough = baseline.count() >= TIMED_MIN;
-        let thresholds = settings.slower.filter(|_| enough).map(|slower| Thresholds::new(&both.baseline, slower));
+        let LatencyLook { quantiles, thresholds } = self.looks.look(now, totals, settings.slower);
         if let Some(thresholds) = &thresholds {
             counts::compare_with(&self.canary, thresholds);
         }
-        if self.looks.len() == LOOKS {
-            self.looks.pop_front();
-        }
-        self.looks.push_back(LatencyLook(totals));
-        CollectedEvidence { thresholds, ..reading }
+        CollectedEvidence { quantiles, thresholds, ..CollectedEvidence::default() }
     }
-}
-
-fn quantiles(latency: &LatencyTotals) -> Quantiles {
-    Quantiles(QUANTILES.map(|q| Duration::from_micros(latency.quantile(q).unwrap_or(0))))
 }
 
 #[cfg(test)]
@@ -289,7 +253,7 @@ mod tests {
     use super::*;
     use crate::rollout::TICK;
     use crate::rollout::judge::judge_settings::{Increase, Margin, Multiple};
-    use crate::rollout::judge::{Bake, JudgeDecision};
+    use crate::rollout::judge::{Bake, JudgeDecision, Side};
     use crate::rollout::judge::{CandidateShare, OutcomeCounts};
     use crate::shared::canary_stats::{CanaryOutcome, ResponseSeen};
     use crate::shared::flights::Told;

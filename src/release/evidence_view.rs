@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::guardrail_view::GuardrailView;
 use super::metric_view::MetricView;
 use crate::rollout::judge::class_share::{ClassShare, ResponseFinding};
+use crate::rollout::judge::pair_counts::{PairCounts, PairFindings};
 use crate::rollout::judge::route_finding::{RouteFault, RouteFinding};
 use crate::rollout::judge::verdict::{HoldReason, JudgeFindings, RollbackCause};
 use crate::rollout::judge::{JudgeDecision, Names, OutcomeCounts, Verdict};
@@ -71,6 +72,9 @@ pub struct EvidenceView {
     /// Classes of responses that are found to be more than the old version's.
     #[serde(default)]
     pub responses: Vec<ResponseFindingView>,
+    /// In a step that is judged by pairs: what came of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<PairsView>,
     /// What is known of the plan's own metrics.
     #[serde(default)]
     pub metrics: Vec<MetricView>,
@@ -103,6 +107,28 @@ pub struct CeilingView {
     pub longer_than_ms: Option<f64>,
     /// Where it comes from: `plan`, or the version whose own rate it was when the comparison ended.
     pub from: String,
+}
+
+/// Requests that both versions got, since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PairsView {
+    /// All of them.
+    pub pairs: u64,
+    /// Those that the new version failed and the old one did not.
+    pub candidate_failed_alone: u64,
+    /// The reverse.
+    pub baseline_failed_alone: u64,
+    /// Those that both failed.
+    pub both_failed: u64,
+    /// Those whose responses differ, but for how long they took.
+    pub differing: u64,
+}
+
+impl PairsView {
+    fn of(found: &PairFindings) -> Self {
+        let PairCounts { pairs, candidate_failed_alone, baseline_failed_alone, both_failed, differing } = found.counts;
+        Self { pairs, candidate_failed_alone, baseline_failed_alone, both_failed, differing }
+    }
 }
 
 /// Judged requests of a version.
@@ -162,6 +188,7 @@ impl EvidenceView {
             routes_judged: verdict.findings.routes,
             routes: verdict.routes.iter().map(|found| RouteFindingView::of(found, *ln_alarm)).collect(),
             responses: verdict.responses.iter().map(ResponseFindingView::of).collect(),
+            pairs: verdict.findings.pairs.as_ref().map(PairsView::of),
             metrics: verdict.metrics.iter().map(|metric| MetricView::of(metric, names)).collect(),
             guardrails: verdict.findings.guardrails.iter().map(|found| GuardrailView::of(found, names)).collect(),
             log10_alarm: log10(*ln_alarm),
@@ -330,6 +357,8 @@ pub(crate) fn hold_word(hold: HoldReason) -> &'static str {
         HoldReason::NoMetricData => "no_metric_data",
         HoldReason::Guardrail => "guardrail",
         HoldReason::NoGuardrailData => "no_guardrail_data",
+        HoldReason::Budget => "budget",
+        HoldReason::Differences => "differences",
         HoldReason::BaselineUnhealthy => "baseline_ill",
         HoldReason::WarmingUp => "warming_up",
         HoldReason::Baking => "baking",

@@ -3,10 +3,11 @@
 //!
 //! In reading order: [`rollout_handle`] is how a rollout is asked for, [`controller`] the task that looks at all of
 //! them, [`start`] how one begins (`start_subjects` what of, `flag_start` for a flag; [`bad_plan`] says why not,
-//! `traffic_warnings` what its traffic is too thin for), `release_preview` what it would be with the traffic of this
-//! moment (`seen_arm` how its versions did), `active` one that is under way (`released_rule` of a flag),
-//! and `advance` makes its moves happen. [`evidence_collector`] collects for the judge what the workers counted
-//! (`warm_up` says of which endpoints), and [`ceilings`] are what it is measured by. [`task_runner`] does what a
+//! `traffic_warnings` what its traffic is too thin for, `budgets` of which error budgets too little is left),
+//! `release_preview` what it would be with the traffic of this moment (`seen_arm` how its versions did), `active` one
+//! that is under way (`released_rule` of a flag), and `advance` makes its moves happen. [`evidence_collector`] collects
+//! for the judge what the workers counted (`warm_up` says of which endpoints), and [`ceilings`] are what it is measured
+//! by. [`task_runner`] does what a
 //! rollout does to the world (`task_error` says why not), `metric_asker` asks metrics servers for numbers of the
 //! plan's own at the pace of its `metric_schedule`, `guardrail_asker` asks the ledger what users did
 //! ([`guardrail_counting`]), and `answered` passes on what comes of all three (`task_answer`). [`saved`] is what is
@@ -45,8 +46,10 @@ mod answered;
 pub(crate) mod bad_plan;
 mod barred;
 pub(crate) mod brief;
+mod budgets;
 pub(crate) mod ceilings;
 pub(crate) mod controller;
+mod copied_requests;
 pub(crate) mod evidence_collector;
 pub(crate) mod evidence_over_time;
 mod evidence_series;

@@ -37,7 +37,7 @@ impl RolloutController {
         let foreign = self.foreign(&run.saved);
         let barred = |stage: &Stage| match stage {
             Stage::Do(task) => bar(&run.release, *task, false, &foreign).is_some(),
-            Stage::Bake { .. } | Stage::Keep(_) => false,
+            Stage::Bake { .. } | Stage::Mirror { .. } | Stage::Keep(_) => false,
         };
         let going = matches!(run.rollout.phase(), Phase::Going { .. });
         let reason = (going && run.rollout.stages().iter().any(barred)).then(|| why(&foreign.join(", ")))?;

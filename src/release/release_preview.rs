@@ -142,7 +142,7 @@ impl RolloutController {
         let is_baseline = |name: &Name| pair.baseline.is_none_or(|version| version.name == *name);
         let is_candidate = |name: &Name| pair.candidate.is_some_and(|version| version.name == *name);
         let counted = pair.service.versions.iter().filter(|version| is_baseline(&version.name));
-        let since_start = counted.map(|version| SeenArm::since_start(&version.stats.totals()));
+        let since_start = counted.map(|version| SeenArm::since_start(&version.stats.undisturbed_totals()));
         SeenArms {
             since_start: since_start.fold(SeenArm::default(), SeenArm::and),
             baseline: of(&is_baseline),

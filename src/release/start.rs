@@ -27,11 +27,12 @@ use crate::rollout::event::Transition;
 use crate::rollout::forecast;
 use crate::rollout::forecast::{PlanForecast, SeenTraffic};
 use crate::rollout::judge::frozen::REQUESTS_MIN;
+use crate::rollout::plan::Plan;
 use crate::rollout::release::{Release, Shape};
 use crate::rollout::run::{Phase, Rollout};
 use crate::shared::per_arm::PerArm;
 use crate::stats::VersionTotals;
-use crate::table::{Name, Service, Table, Weight};
+use crate::table::{MirrorShare, Name, Service, Table, Weight};
 
 impl RolloutController {
     /// Starts a rollout.
@@ -42,6 +43,10 @@ impl RolloutController {
         let table = self.deps.published.load_full();
         let prepared = self.prepare(&table, &request).map_err(RolloutError::Problems)?;
         let (run, first) = prepared;
+        let spent = run.spent_budgets(&self.deps.slo, &table);
+        if !spent.is_empty() {
+            return Err(RolloutError::Problems(spent));
+        }
         let unusable = run.unusable(&table);
         if !unusable.is_empty() && request.by.onto_dead == OntoDead::Refuse {
             return Err(RolloutError::Unusable(unusable));
@@ -117,8 +122,7 @@ impl RolloutController {
         let endpoints = endpoints(&release, &moved, &from, &to)?;
         let most = endpoints.iter().map(Vec::len).max().unwrap_or(1).max(1);
         let counting = self.counting(&release, &services, &flags, PerArm { control: &from, treatment: &to })?;
-        let plan = active::plan(&release, active::assignment(&services, !flags.is_empty()), most)
-            .map_err(|problems| problems.iter().map(|problem| problem.at("plan")).collect::<Vec<_>>())?;
+        let plan = plan(&release, PlanServices { services: &services, moved: &moved }, !flags.is_empty(), most)?;
         let (rollout, first) = Rollout::start(plan, services.len(), self.now());
         let single = flags.first().filter(|_| group.is_none()).map(|flag| flag.released.saved());
         let of_group = flags.iter().filter(|_| group.is_some()).map(MovedFlag::saved).collect();
@@ -246,13 +250,56 @@ impl RolloutController {
         // All versions serve the baseline of a flag.
         let is_flag = !run.moved_services().any(|moved| *moved == service.spec.name);
         let baseline = service.versions.iter().filter(|version| is_flag || version.name == run.from);
-        let counts =
-            baseline.map(|version| version.stats.totals()).map(|totals| [totals.failures(), totals.requests()]);
+        let counts = baseline
+            .map(|version| version.stats.undisturbed_totals())
+            .map(|totals| [totals.failures(), totals.requests()]);
         let [failures, requests] = counts.fold([0, 0], |sum, one| [sum[0] + one[0], sum[1] + one[1]]);
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
         let failing = failures as f64 / requests.max(500) as f64;
         (rate, failing.min(1.0))
     }
+}
+
+/// The services of a start.
+struct PlanServices<'s> {
+    /// Those whose requests are judged.
+    services: &'s [&'s Service],
+    /// Those of them whose splits are moved.
+    moved: &'s [&'s Service],
+}
+
+/// The plan of a release, unless something speaks against it.
+fn plan(
+    release: &Release,
+    PlanServices { services, moved }: PlanServices<'_>,
+    is_flag: bool,
+    endpoints: usize,
+) -> Result<Plan, Vec<Problem>> {
+    let plan = active::plan(release, active::assignment(services, is_flag), endpoints)
+        .map_err(|problems| problems.iter().map(|problem| problem.at("plan")).collect::<Vec<_>>())?;
+    let problems = mirrored_twice(&plan, moved, is_flag);
+    if problems.is_empty() { Ok(plan) } else { Err(problems) }
+}
+
+/// What speaks against the mirror steps of a plan: a mirror that is in force, or nothing that could be mirrored.
+fn mirrored_twice(plan: &Plan, moved: &[&Service], is_flag: bool) -> Vec<Problem> {
+    if !plan.judge().mirrors {
+        return Vec::new();
+    }
+    if is_flag {
+        let wanted = "steps with weights: both variants are served by the same versions";
+        return vec![Problem::invalid("plan.steps", "a step that mirrors, of a flag", wanted, "remove it")];
+    }
+    let mirrored = moved.iter().filter_map(|service| Some((&service.spec.name, service.traffic.mirror.as_ref()?)));
+    let problem = |(name, mirror): (&Name, &MirrorShare)| {
+        Problem::conflict(
+            format!("services.{name}.mirror"),
+            format!("a mirror of {} % to {} that is in force", mirror.share, mirror.to),
+            "none besides that of the plan's step",
+            format!("end it first: pointsman mirror {name} --off"),
+        )
+    };
+    mirrored.map(problem).collect()
 }
 
 /// What the baseline did by now, by service; that of a flag is served by all versions.
@@ -267,7 +314,7 @@ fn blue(services: &[&Service], flags: &[MovedFlag], from: &Name) -> Vec<VersionT
 /// What the version with the most requests of those did that may be the baseline.
 pub(super) fn blue_of(service: &Service, is_baseline: impl Fn(&Name) -> bool) -> Option<VersionTotals> {
     let all = service.versions.iter().filter(|version| is_baseline(&version.name));
-    all.map(|version| version.stats.totals()).max_by_key(VersionTotals::requests)
+    all.map(|version| version.stats.undisturbed_totals()).max_by_key(VersionTotals::requests)
 }
 
 /// The plan with the ceilings that it needs and does not have.

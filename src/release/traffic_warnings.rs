@@ -76,7 +76,7 @@ pub(crate) fn of_all(stages: &[Stage], settings: &JudgeSettings, traffic: &[Star
 pub(crate) fn of(stages: &[Stage], settings: &JudgeSettings, traffic: &StartTraffic<'_>) -> Vec<String> {
     let bakes = stages.iter().filter_map(|stage| match stage {
         Stage::Bake { weight, bake } if CandidateShare::at(*weight).compares() => Some((*weight, *bake)),
-        Stage::Bake { .. } | Stage::Do(_) | Stage::Keep(_) => None,
+        Stage::Bake { .. } | Stage::Mirror { .. } | Stage::Do(_) | Stage::Keep(_) => None,
     });
     match settings.assignment {
         Assignment::PerRequest => bakes.filter_map(|(weight, bake)| thin(weight, bake, settings, traffic)).collect(),

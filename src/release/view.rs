@@ -97,10 +97,13 @@ pub struct FlagOfRollout {
 /// A stage of a plan.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct StageView {
-    /// `bake`, `keep`, or the task.
+    /// `mirror`, `bake`, `keep`, or the task.
     pub what: &'static str,
     /// The new version's weight, of a bake.
     pub weight: Option<f64>,
+    /// The part of the requests that is copied to it before it has users, in per cent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<f64>,
     /// How long it lasts at the least.
     pub seconds: Option<f64>,
 }
@@ -217,7 +220,7 @@ pub(crate) fn places(saved: &Saved, task: StageTask) -> Vec<String> {
 
 fn left(rollout: &Rollout, stage: usize, since: Duration, now: Duration) -> Option<Duration> {
     match rollout.stages().get(stage)? {
-        Stage::Bake { bake, .. } => Some((since + *bake).saturating_sub(now)),
+        Stage::Bake { bake, .. } | Stage::Mirror { bake, .. } => Some((since + *bake).saturating_sub(now)),
         Stage::Keep(keep) => Some((since + *keep).saturating_sub(now)),
         Stage::Do(_) => None,
     }
@@ -266,12 +269,17 @@ impl FlagOfRollout {
 
 impl StageView {
     fn of(stage: &Stage) -> Self {
+        let none = Self { what: "keep", weight: None, mirror: None, seconds: None };
+        let seconds = |time: &Duration| Some(time.as_secs_f64());
         match stage {
-            Stage::Bake { weight, bake } => {
-                Self { what: "bake", weight: Some(weight.percent()), seconds: Some(bake.as_secs_f64()) }
+            Stage::Mirror { share, bake, .. } => {
+                Self { what: "mirror", mirror: Some(share.percent()), seconds: seconds(bake), ..none }
             }
-            Stage::Keep(keep) => Self { what: "keep", weight: None, seconds: Some(keep.as_secs_f64()) },
-            Stage::Do(task) => Self { what: task.word(), weight: None, seconds: None },
+            Stage::Bake { weight, bake } => {
+                Self { what: "bake", weight: Some(weight.percent()), seconds: seconds(bake), ..none }
+            }
+            Stage::Keep(keep) => Self { seconds: seconds(keep), ..none },
+            Stage::Do(task) => Self { what: task.word(), ..none },
         }
     }
 }

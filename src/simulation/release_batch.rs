@@ -147,7 +147,7 @@ fn longest(plan: &Plan, world: &SimulatedWorld) -> Duration {
     let seen = SeenTraffic { requests_per_second: world.requests_per_second, failing: world.baseline_failing };
     let expected = forecast::takes(plan, seen).map_or(Duration::ZERO, |takes| takes.saturating_mul(3));
     let times = plan.stages().into_iter().map(|stage| match stage {
-        Stage::Bake { bake, .. } => bake + plan.judge().hold_max,
+        Stage::Bake { bake, .. } | Stage::Mirror { bake, .. } => bake + plan.judge().hold_max,
         Stage::Keep(time) => time,
         Stage::Do(_) => Duration::ZERO,
     });

@@ -221,7 +221,9 @@ impl Store {
     fn has_state(&self, known: &KnownState<'_>) -> Result<bool, StoreError> {
         let loaded = self.load()?;
         let same = |(name, traffic): (&Name, &Arc<Traffic>)| {
-            loaded.traffic.get(name).is_some_and(|found| found.salt == traffic.salt && found.slots == traffic.slots)
+            loaded.traffic.get(name).is_some_and(|found| {
+                found.salt == traffic.salt && found.slots == traffic.slots && found.mirror == traffic.mirror
+            })
         };
         let same_flags = known.flags.iter().all(|(name, state)| loaded.flags.get(name) == Some(state));
         let mut runs = known.experiments.iter();

@@ -3,12 +3,13 @@
 //!
 //! SQLite in WAL mode with full sync: when [`Store::commit`] returns, the revision survives a kill and a power cut, and
 //! it is there whole or not at all. `open` refuses what is not ours, `schema` is the format, `read`, `read_flags`,
-//! `read_experiments` and `rows` get things out again. A write that fails (a full disk, say) leaves the store as it was
-//! and usable. [`place`](crate::database::place) tells (and `look` has it tell in time) whether the path still leads to
-//! the files that are written, `findings` decides what is done when it does not, `mend` does it, and `before` takes out
-//! what was written to a file that was lost.
+//! `read_experiments` and `rows` get things out again, and `slo_rows` has what objectives have counted. A write that
+//! fails (a full disk, say) leaves the store as it was and usable. [`place`](crate::database::place) tells (and `look`
+//! has it tell in time) whether the path still leads to the files that are written, `findings` decides what is done
+//! when it does not, `mend` does it, and `before` takes out what was written to a file that was lost.
 
 mod before;
+mod chaos_rows;
 pub(crate) mod error;
 mod findings;
 mod look;
@@ -19,6 +20,7 @@ mod read_experiments;
 mod read_flags;
 mod rows;
 pub(crate) mod schema;
+pub(crate) mod slo_rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -28,12 +30,13 @@ use rusqlite::{Connection, Transaction, params};
 
 use crate::table::experiment_run::ExperimentRun;
 use crate::table::flag_state::FlagState;
-use crate::table::{EndpointAddress, Name, Traffic, Weight, Weights};
+use crate::table::{EndpointAddress, MirrorShare, Name, Traffic, Weight};
 
 use super::difference::Difference;
 use super::experiment_difference::{ExperimentDifference, RunEnd};
 use super::flag_difference::FlagDifference;
 use super::planned::{Action, PlannedFlags};
+use super::service_intent::ServiceIntent;
 use crate::database::file_lock::FileLock;
 use crate::database::place::StorePlace;
 use before::Before;
@@ -74,8 +77,8 @@ pub struct Loaded {
     pub revision: u64,
     /// The last traffic of every service that ever was.
     pub traffic: BTreeMap<Name, Arc<Traffic>>,
-    /// The split that the file asked for, per service.
-    pub intent: BTreeMap<Name, Weights>,
+    /// What the file asked for, per service.
+    pub intent: BTreeMap<Name, ServiceIntent>,
     /// The last state of every flag that ever was.
     pub flags: BTreeMap<Name, Arc<FlagState>>,
     /// The state that the file asked for, per flag.
@@ -89,12 +92,12 @@ pub struct Loaded {
 pub struct Record<'a> {
     /// The revision; none when only the file's intent or endpoints that are gone change.
     pub revision: Option<Header<'a>>,
-    /// Services whose split changes.
+    /// Services whose split or mirror changes.
     pub splits: Vec<(&'a Name, &'a Traffic)>,
     /// Services whose drained endpoints change, and all endpoints that are drained then.
     pub drained: Vec<(&'a Name, &'a BTreeSet<(Name, EndpointAddress)>)>,
-    /// The file's splits to remember.
-    pub intent: Vec<(&'a Name, &'a Weights)>,
+    /// What the file asks for, to remember.
+    pub intent: Vec<(&'a Name, &'a ServiceIntent)>,
     /// What the change does, for the audit trail.
     pub difference: &'a [Difference],
     /// Flags whose state changes.
@@ -302,7 +305,8 @@ fn put_revision(db: &Transaction<'_>, header: &Header<'_>, record: &Record<'_>) 
     }
     let mut split = db.prepare_cached(schema::PUT_SPLIT)?;
     for (service, traffic) in &record.splits {
-        split.execute(params![number, service.as_str(), &*traffic.salt, traffic.slots.to_string()])?;
+        let (runs, mirror) = (traffic.slots.to_string(), traffic.mirror.as_ref().map(MirrorShare::to_string));
+        split.execute(params![number, service.as_str(), &*traffic.salt, runs, mirror])?;
     }
     let mut put_flag = db.prepare_cached(schema::PUT_FLAG_STATE)?;
     for FlagRecord { flag, state, default, followers } in &record.flags {
@@ -334,8 +338,8 @@ fn put_state(db: &Transaction<'_>, record: &Record<'_>) -> rusqlite::Result<()> 
         }
     }
     let mut put = db.prepare_cached(schema::PUT_INTENT)?;
-    for (service, split) in &record.intent {
-        put.execute(params![service.as_str(), split.to_string()])?;
+    for (service, said) in &record.intent {
+        put.execute(params![service.as_str(), said.to_string()])?;
     }
     let mut put = db.prepare_cached(schema::PUT_FLAG_INTENT)?;
     for (flag, state) in &record.flag_intent {
@@ -350,6 +354,7 @@ fn put_state(db: &Transaction<'_>, record: &Record<'_>) -> rusqlite::Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::Weights;
 
     fn put(store: &mut Store, number: u64) -> Result<(), StoreError> {
         let name = |text: &str| Name::new(text).expect("a name");
@@ -366,10 +371,11 @@ mod tests {
             forced: None,
         };
         let traffic = Traffic::first("salt".into(), &weights);
+        let said = ServiceIntent { split: weights, mirror: None };
         store.commit(&Record {
             revision: Some(header),
             splits: vec![(&name("shop"), &traffic)],
-            intent: vec![(&name("shop"), &weights)],
+            intent: vec![(&name("shop"), &said)],
             ..Record::default()
         })
     }

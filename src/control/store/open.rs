@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::schema::{ADD_FORCED, APPLICATION, CREATE, FORMAT, FROM_1_TO_2, FROM_2_TO_3, FROM_3_TO_4, FROM_4_TO_5};
+use super::schema::{
+    ADD_FORCED, APPLICATION, CREATE, FORMAT, FROM_1_TO_2, FROM_2_TO_3, FROM_3_TO_4, FROM_4_TO_5, WITHOUT_MIRRORS,
+};
 use super::{Store, StoreError};
 use crate::database::file_lock::{self, Claimed};
 use crate::database::place::{StorePlace, beside};
@@ -41,6 +43,9 @@ pub(crate) fn open(path: &Path) -> Result<Store, StoreError> {
         sync_folder(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?;
     }
     let place = if read_only {
+        if format <= 4 {
+            db.execute_batch(WITHOUT_MIRRORS).map_err(at)?;
+        }
         None
     } else {
         touch_log(&db).map_err(at)?;

@@ -5,23 +5,16 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use crate::control::difference::{Difference, EndpointDifference, SaltedSlots};
+use crate::control::difference::{Difference, EndpointDifference};
 use crate::control::planned::{Entry, History};
 use crate::table::experiment_run::ExperimentRun;
 use crate::table::flag_state::FlagState;
-use crate::table::{Name, Slots, Traffic};
+use crate::table::{Name, Traffic};
 
-use super::rows::{address, name, number, runs, split};
+use super::rows::{address, intent, mirror, name, number, runs};
 use super::{Loaded, Revision, Store, StoreError, schema};
 
 const READING: &str = "read the revisions";
-
-/// A split that a revision changed.
-struct SplitRow {
-    service: Name,
-    salt: String,
-    slots: Slots,
-}
 
 impl Store {
     /// Everything to start from.
@@ -39,8 +32,8 @@ impl Store {
                     traffic.drained.insert((version, address));
                 }
             }
-            let mut intent = self.db.prepare(schema::INTENT)?;
-            let intent = intent.query_map([], |row| Ok((name(row, 0)?, split(row, 1)?)))?.collect::<Result<_, _>>()?;
+            let mut said = self.db.prepare(schema::INTENT)?;
+            let intent = said.query_map([], |row| Ok((name(row, 0)?, intent(row, 1)?)))?.collect::<Result<_, _>>()?;
             let traffic = traffic.into_iter().map(|(name, traffic)| (name, Arc::new(traffic))).collect();
             let (flags, flag_intent) = (self.last_flag_states()?, self.flag_intent()?);
             let experiments = self.last_runs()?;
@@ -50,10 +43,6 @@ impl Store {
 
     fn last_splits(&self) -> rusqlite::Result<BTreeMap<Name, Traffic>> {
         let mut splits = self.db.prepare(schema::LAST_SPLITS)?;
-        let traffic = |row: &Row<'_>| {
-            let salt: String = row.get(1)?;
-            Ok((name(row, 0)?, Traffic { salt: salt.into(), slots: runs(row, 2)?, drained: Default::default() }))
-        };
         splits.query_map([], traffic)?.collect()
     }
 
@@ -110,20 +99,18 @@ impl Store {
         forced.query_row([revision.cast_signed()], |row| row.get(0)).optional()
     }
 
-    /// The splits that a revision changed.
-    fn rows_of(&self, revision: u64) -> rusqlite::Result<Vec<SplitRow>> {
+    /// The traffic that a revision changed.
+    fn rows_of(&self, revision: u64) -> rusqlite::Result<Vec<(Name, Traffic)>> {
         let mut rows = self.db.prepare_cached(schema::SPLITS_OF)?;
-        let row = |row: &Row<'_>| Ok(SplitRow { service: name(row, 0)?, salt: row.get(1)?, slots: runs(row, 2)? });
-        rows.query_map([revision.cast_signed()], row)?.collect()
+        rows.query_map([revision.cast_signed()], traffic)?.collect()
     }
 
     /// What a revision changed, against the one before it.
     fn difference(&self, revision: u64) -> rusqlite::Result<Vec<Difference>> {
         let mut differences = BTreeMap::new();
-        for SplitRow { service, salt, slots } in self.rows_of(revision)? {
-            let before = self.split_before(&service, revision.saturating_sub(1))?;
-            let before = before.as_ref().map(|(salt, slots)| SaltedSlots { salt, slots });
-            let difference = Difference::of_splits(&service, before, SaltedSlots { salt: &salt, slots: &slots });
+        for (service, after) in self.rows_of(revision)? {
+            let before = self.traffic_before(&service, revision.saturating_sub(1))?;
+            let difference = Difference::of(&service, before.as_ref(), &after);
             differences.insert(service, difference);
         }
         let mut changes = self.db.prepare_cached(schema::ENDPOINT_CHANGES_OF)?;
@@ -134,10 +121,9 @@ impl Store {
         for change in changes.query_map([revision.cast_signed()], change)? {
             let (service, change) = change?;
             if !differences.contains_key(&service)
-                && let Some((salt, slots)) = self.split_before(&service, revision)?
+                && let Some(same) = self.traffic_before(&service, revision)?
             {
-                let split = SaltedSlots { salt: &salt, slots: &slots };
-                let same = Difference::of_splits(&service, Some(split), split);
+                let same = Difference::of(&service, Some(&same), &same);
                 differences.insert(service.clone(), same);
             }
             differences.entry(service).and_modify(|difference| difference.endpoints.push(change));
@@ -145,11 +131,11 @@ impl Store {
         Ok(differences.into_values().collect())
     }
 
-    /// The salt and the slots of a service up to a revision.
-    fn split_before(&self, service: &Name, revision: u64) -> rusqlite::Result<Option<(String, Slots)>> {
+    /// The traffic of a service up to a revision, without its drained endpoints.
+    fn traffic_before(&self, service: &Name, revision: u64) -> rusqlite::Result<Option<Traffic>> {
         let mut split = self.db.prepare_cached(schema::SPLIT_AT)?;
-        let row = |row: &Row<'_>| Ok((row.get(0)?, runs(row, 1)?));
-        split.query_row(params![service.as_str(), revision.cast_signed()], row).optional()
+        let found = split.query_row(params![service.as_str(), revision.cast_signed()], traffic).optional()?;
+        Ok(found.map(|(_, traffic)| traffic))
     }
 
     pub(super) fn read<T>(&self, read: impl FnOnce() -> rusqlite::Result<T>) -> Result<T, StoreError> {
@@ -164,9 +150,8 @@ impl History for Store {
         self.read(|| self.db.prepare_cached(schema::ENTRIES)?.query_map([service.as_str()], entry)?.collect())
     }
 
-    fn split_at(&self, service: &Name, revision: u64) -> Result<Option<(Arc<str>, Slots)>, StoreError> {
-        let split = self.read(|| self.split_before(service, revision))?;
-        Ok(split.map(|(salt, slots)| (salt.into(), slots)))
+    fn traffic_at(&self, service: &Name, revision: u64) -> Result<Option<Traffic>, StoreError> {
+        self.read(|| self.traffic_before(service, revision))
     }
 
     fn flag_entries(&self, flag: &Name) -> Result<Vec<Entry>, StoreError> {
@@ -184,6 +169,13 @@ impl History for Store {
     fn experiment_at(&self, experiment: &Name, revision: u64) -> Result<Option<ExperimentRun>, StoreError> {
         self.read(|| self.run_before(experiment, revision))
     }
+}
+
+/// A service with its traffic, but for the endpoints that are drained.
+fn traffic(row: &Row<'_>) -> rusqlite::Result<(Name, Traffic)> {
+    let salt: String = row.get(1)?;
+    let (slots, mirror) = (runs(row, 2)?, mirror(row, 3)?);
+    Ok((name(row, 0)?, Traffic { salt: salt.into(), slots, mirror, drained: Default::default() }))
 }
 
 pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {

@@ -1,15 +1,15 @@
 //! Columns that hold our own types. A value that does not parse is a damaged store, and says which column it is in.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 
 use rusqlite::Row;
 use rusqlite::types::{Type, ValueRef};
 
 use crate::control::experiment_difference::RunEnd;
+use crate::control::service_intent::ServiceIntent;
 use crate::table::experiment_run::ExperimentRun;
 use crate::table::flag_state::FlagState;
-use crate::table::{EndpointAddress, Name, Slots, Weight, Weights};
+use crate::table::{EndpointAddress, MirrorShare, Name, Slots, Weight};
 
 pub(crate) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(i64::cast_unsigned)
@@ -27,8 +27,16 @@ pub(crate) fn runs(row: &Row<'_>, column: usize) -> rusqlite::Result<Slots> {
     parsed(row, column, Slots::parse)
 }
 
-pub(crate) fn split(row: &Row<'_>, column: usize) -> rusqlite::Result<Weights> {
-    parsed(row, column, parse_split)
+pub(crate) fn intent(row: &Row<'_>, column: usize) -> rusqlite::Result<ServiceIntent> {
+    parsed(row, column, ServiceIntent::parse)
+}
+
+/// What is mirrored, if anything is.
+pub(crate) fn mirror(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<MirrorShare>> {
+    if row.get_ref(column)? == ValueRef::Null {
+        return Ok(None);
+    }
+    parsed(row, column, MirrorShare::parse).map(Some)
 }
 
 pub(crate) fn flag_state(row: &Row<'_>, column: usize) -> rusqlite::Result<FlagState> {
@@ -60,11 +68,6 @@ pub(crate) fn share(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Wei
     share.map(Some).ok_or(rusqlite::Error::IntegralValueOutOfRange(column, slots))
 }
 
-/// A stored text that is not a split.
-#[derive(Debug, thiserror::Error)]
-#[error("found the split {0:?}, want `version=percent` items that sum to 100")]
-struct BadSplit(String);
-
 /// A stored text that is no endpoint.
 #[derive(Debug, thiserror::Error)]
 #[error("found the endpoint {0:?}, want IP:PORT or NAME:PORT")]
@@ -75,16 +78,6 @@ struct BadAddress(String);
 #[error("found the end {0:?}, want a known one such as `stopped`")]
 struct BadRunEnd(String);
 
-/// Reads what the `Display` of [`Weights`] wrote.
-fn parse_split(text: &str) -> Result<Weights, BadSplit> {
-    let item = |item: &str| {
-        let (version, percent) = item.split_once('=')?;
-        Some((Name::new(version).ok()?, Weight::from_percent(percent.parse().ok()?)?))
-    };
-    let versions: Option<BTreeMap<_, _>> = text.split(' ').map(item).collect();
-    versions.and_then(|versions| Weights::new(versions).ok()).ok_or_else(|| BadSplit(text.to_owned()))
-}
-
 fn parsed<T, E: Error + Send + Sync + 'static>(
     row: &Row<'_>,
     column: usize,
@@ -92,19 +85,4 @@ fn parsed<T, E: Error + Send + Sync + 'static>(
 ) -> rusqlite::Result<T> {
     let text = row.get_ref(column)?.as_str()?;
     parse(text).map_err(|source| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(source)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_split_survives_its_text() {
-        for text in ["v1=100", "v1=90 v2=10", "v1=33.333 v2=66.667", "v1=100 v2=0"] {
-            assert_eq!(parse_split(text).expect("a split").to_string(), text);
-        }
-        for bad in ["", "v1", "v1=90", "v1=90 v2=20", "v1=x", "v 1=100"] {
-            assert!(parse_split(bad).is_err(), "{bad:?}");
-        }
-    }
 }

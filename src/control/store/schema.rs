@@ -1,10 +1,10 @@
 //! The tables, and every statement that is run on them.
 //!
-//! Splits are stored as the text of their runs (`v2*10000 v1*90000`), so that an operator can read them in the SQLite
-//! shell, and only for the services that a revision changed: the split of a service at revision N is its youngest row
-//! up to N. The states of flags (`on;launch=on*10000 off*90000`) and the runs of experiments
-//! (`on;since=12;share=40;of=0011223344556677;slots=0-40000`) are stored in the same way. Chaos runs are stored like
-//! rollouts, and what objectives have counted by the hour, because budgets are asked for over 30 days.
+//! Splits are stored as the text of their runs (`v2*10000 v1*90000`), mirrors beside them (`v3*10000`), so that an
+//! operator can read them in the SQLite shell, and only for the services that a revision changed: the split of a
+//! service at revision N is its youngest row up to N. The states of flags (`on;launch=on*10000 off*90000`) and the runs
+//! of experiments (`on;since=12;share=40;of=0011223344556677;slots=0-40000`) are stored in the same way. Chaos runs are
+//! stored like rollouts, and what objectives have counted by the hour, because budgets are asked for over 30 days.
 
 /// Marks a database as ours ("Poin" in ASCII).
 pub(crate) const APPLICATION: i32 = 0x506f_696e;
@@ -158,8 +158,8 @@ CREATE INDEX experiment_runs_of_revision ON experiment_runs (revision);
 COMMIT;
 ";
 
-/// Makes a store of format 4, which knew no mirrors, chaos runs and budgets, one of format 5. An earlier program must not
-/// go on with it: it would not undo what a chaos run has done to a host, and would forget mirrors.
+/// Makes a store of format 4, which knew no mirrors, chaos runs and budgets, one of format 5. An earlier program must
+/// not go on with it: it would not undo what a chaos run has done to a host, and would forget mirrors.
 pub(crate) const FROM_4_TO_5: &str = "
 BEGIN IMMEDIATE;
 PRAGMA user_version = 5;
@@ -182,13 +182,18 @@ CREATE TABLE slo_hours (
 COMMIT;
 ";
 
+/// Stands before the table of a store of format 4 or less that can only be read, and so has no mirrors.
+pub(crate) const WITHOUT_MIRRORS: &str =
+    "CREATE TEMP VIEW traffic AS SELECT service, revision, salt, runs, NULL AS mirror FROM main.traffic";
+
 pub(crate) const PUT_REVISION: &str =
     "INSERT INTO revisions (number, at_ms, author, reason, action, restores) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 pub(crate) const PUT_FORCED: &str = "INSERT INTO forced (revision, against) VALUES (?1, ?2)";
 pub(crate) const FORGET_FORCED: &str = "DELETE FROM forced WHERE revision = ?1";
 pub(crate) const FORCED: &str = "SELECT against FROM forced WHERE revision = ?1";
 pub(crate) const HAS_FORCED: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'forced'";
-pub(crate) const PUT_SPLIT: &str = "INSERT INTO traffic (revision, service, salt, runs) VALUES (?1, ?2, ?3, ?4)";
+pub(crate) const PUT_SPLIT: &str = "INSERT INTO traffic (revision, service, salt, runs, mirror)
+    VALUES (?1, ?2, ?3, ?4, ?5)";
 pub(crate) const PUT_ENDPOINT_CHANGE: &str =
     "INSERT INTO endpoint_changes (revision, service, version, address, drained) VALUES (?1, ?2, ?3, ?4, ?5)";
 pub(crate) const CLEAR_DRAINED: &str = "DELETE FROM drained WHERE service = ?1";
@@ -230,10 +235,32 @@ pub(crate) const PUT_ROLLOUT: &str = "INSERT INTO rollouts (id, state) VALUES (?
 pub(crate) const HAS_ROLLOUTS: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'rollouts'";
 pub(crate) const ROLLOUTS: &str = "SELECT id, state FROM rollouts ORDER BY id DESC LIMIT ?1";
 
+pub(crate) const HAS_SLO_HOURS: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'slo_hours'";
+pub(crate) const SLO_HOURS: &str =
+    "SELECT service, hour, requests, failed, slow, fault_requests, fault_failed, fault_slow FROM slo_hours
+    WHERE service = ?1 ORDER BY hour";
+pub(crate) const HAS_SLO_HOUR: &str = "SELECT 1 FROM slo_hours WHERE service = ?1 AND hour = ?2";
+pub(crate) const PUT_SLO_HOUR: &str =
+    "INSERT INTO slo_hours (service, hour, requests, failed, slow, fault_requests, fault_failed, fault_slow)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+    ON CONFLICT (service, hour) DO UPDATE SET requests = excluded.requests, failed = excluded.failed,
+    slow = excluded.slow, fault_requests = excluded.fault_requests, fault_failed = excluded.fault_failed,
+    fault_slow = excluded.fault_slow";
+/// All but this number of the youngest.
+pub(crate) const FORGET_SLO_HOURS: &str = "DELETE FROM slo_hours WHERE service = ?1 AND hour <=
+    (SELECT hour FROM slo_hours WHERE service = ?1 ORDER BY hour DESC LIMIT 1 OFFSET ?2)";
+
+pub(crate) const PUT_CHAOS_RUN: &str = "INSERT INTO chaos_runs (id, state) VALUES (?1, ?2)
+    ON CONFLICT (id) DO UPDATE SET state = excluded.state";
+pub(crate) const FORGET_CHAOS_RUN: &str = "DELETE FROM chaos_runs WHERE id = ?1";
+pub(crate) const HAS_CHAOS_RUNS: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'chaos_runs'";
+pub(crate) const CHAOS_RUNS: &str = "SELECT id, state FROM chaos_runs ORDER BY id DESC LIMIT ?1";
+
 pub(crate) const COUNT_REVISIONS: &str = "SELECT count(*) FROM revisions";
 pub(crate) const LAST_REVISION: &str = "SELECT coalesce(max(number), 0) FROM revisions";
 /// With `max`, SQLite takes the other columns from the row of the maximum (a documented guarantee).
-pub(crate) const LAST_SPLITS: &str = "SELECT service, salt, runs, max(revision) FROM traffic GROUP BY service";
+pub(crate) const LAST_SPLITS: &str = "SELECT service, salt, runs, mirror, max(revision) FROM traffic
+    GROUP BY service";
 pub(crate) const DRAINED: &str = "SELECT service, version, address FROM drained";
 pub(crate) const INTENT: &str = "SELECT service, split FROM intent";
 pub(crate) const DRAINED_OF: &str = "SELECT version, address FROM drained WHERE service = ?1";
@@ -253,10 +280,10 @@ pub(crate) const FORGET_ROLLOUT: &str = "DELETE FROM rollouts WHERE id = ?1";
 pub(crate) const ENTRIES: &str =
     "SELECT t.revision, r.restores FROM traffic t JOIN revisions r ON r.number = t.revision
     WHERE t.service = ?1 ORDER BY t.revision";
-pub(crate) const SPLIT_AT: &str =
-    "SELECT salt, runs FROM traffic WHERE service = ?1 AND revision <= ?2 ORDER BY revision DESC LIMIT 1";
+pub(crate) const SPLIT_AT: &str = "SELECT service, salt, runs, mirror FROM traffic WHERE service = ?1 AND revision <= ?2 ORDER BY revision DESC LIMIT 1";
 pub(crate) const REVISIONS: &str = "SELECT number, at_ms, author, reason, action, restores FROM revisions
     WHERE number < ?1 ORDER BY number DESC LIMIT ?2";
-pub(crate) const SPLITS_OF: &str = "SELECT service, salt, runs FROM traffic WHERE revision = ?1 ORDER BY service";
+pub(crate) const SPLITS_OF: &str = "SELECT service, salt, runs, mirror FROM traffic WHERE revision = ?1
+    ORDER BY service";
 pub(crate) const ENDPOINT_CHANGES_OF: &str = "SELECT service, version, address, drained FROM endpoint_changes
     WHERE revision = ?1 ORDER BY service, version, address";

@@ -66,7 +66,9 @@ impl Writer {
             let mut traffic = self.state.traffic.clone();
             traffic.extend(planned.next.iter().map(|(name, next)| (name.clone(), Arc::clone(next))));
             let table = Table::compile(revision, &specs.services, &traffic, &self.registry)?;
-            return table.with_addresses(&self.state.addresses, &self.registry).map(Some);
+            let table = table.with_addresses(&self.state.addresses, &self.registry)?;
+            let faults: Vec<_> = self.state.faults.values().map(Arc::clone).collect();
+            return Ok(Some(table.with_faults(&faults, &self.registry)));
         }
         if let Change::Rollout(change) = change {
             if change.services.is_empty() {

@@ -84,6 +84,10 @@ impl Writer {
                 }
                 WriterCall::Revision(number, answer) => drop(answer.send(self.read(|store| store.revision(number)))),
                 WriterCall::Rollouts(limit, answer) => drop(answer.send(self.read(|store| store.rollouts(limit)))),
+                WriterCall::SloHours(services, answer) => {
+                    drop(answer.send(self.read(|store| store.slo_hours(&services))));
+                }
+                WriterCall::KeepSloHours(rows, answer) => drop(answer.send(self.keep_slo_hours(&rows))),
                 WriterCall::Facts(answer) => drop(answer.send(self.facts())),
                 WriterCall::HandOver(answer) => {
                     // What is not on the files that the other process will open would be lost with this one's.
@@ -99,6 +103,11 @@ impl Writer {
                     answer.send(()).ok();
                 }
                 WriterCall::TakeStoreBack(answer) => drop(answer.send(self.take_store_back())),
+                WriterCall::ChaosRuns(limit, answer) => drop(answer.send(self.read(|store| store.chaos_runs(limit)))),
+                WriterCall::KeepChaosRun(id, state, answer) => {
+                    drop(answer.send(self.keep_chaos_run(id, state.as_deref())));
+                }
+                WriterCall::Faults(faults, answer) => drop(answer.send(self.set_faults(&faults))),
                 WriterCall::Resolved(host, found, told) => {
                     self.resolved(&host, found);
                     told.send(()).ok();
