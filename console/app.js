@@ -2,6 +2,7 @@
 /** The frame: who is here, whether what is shown is so now, and the room that is looked at. */
 
 import { place, token } from './api.js';
+import { ChaosAlarm } from './chaos_alarm.js';
 import { h, replace, setAttribute, setText } from './dom.js';
 import { allFacts, refusals, troubles, waitingRollouts } from './facts.js';
 import { duration, when } from './format.js';
@@ -14,13 +15,14 @@ import { prepareTheme, switchTheme } from './theme.js';
 const NAME = 'Pointsman';
 
 /** Under which room of the navigation the others are, by the first part of their paths. */
-const WITHIN = new Map([['service', ''], ['rollout', 'rollouts'], ['start', 'rollouts'], ['flag', 'flags'], ['experiment', 'experiments']]);
+const WITHIN = new Map([['service', ''], ['rollout', 'rollouts'], ['start', 'rollouts'], ['flag', 'flags'], ['experiment', 'experiments'], ['chaos', 'chaos']]);
 
 class App {
   #nav = h('nav', { 'aria-label': 'Rooms' });
   #connection = h('span', { class: 'connection', role: 'status' });
   #who = h('span', { class: 'who' });
   #out = h('button', { type: 'button', class: 'quiet', hidden: true, onclick: () => live.logOut() }, 'Log out');
+  #alarm = new ChaosAlarm();
   #main = h('main', { id: 'main', tabindex: '-1' });
   #banner = h('div', { class: 'banner', role: 'alert', hidden: true });
   /** @type {import('./rooms.js').RoomElement | null} */
@@ -50,7 +52,7 @@ class App {
     const brand = h('a', { class: 'brand', href: to() }, h('img', { src: 'console/icon.svg', alt: '', width: 24, height: 24 }), NAME);
     const theme = h('button', { type: 'button', class: 'quiet theme', 'aria-label': 'Light or dark', title: 'Light or dark', onclick: switchTheme }, '◐');
     const end = h('div', { class: 'end' }, this.#connection, this.#who, this.#out, theme);
-    document.body.append(skip, h('header', {}, brand, this.#nav, end), this.#banner, this.#main);
+    document.body.append(skip, h('header', {}, brand, this.#nav, this.#alarm.element, end), this.#banner, this.#main);
     prepareNotices();
     live.addEventListener('change', () => this.#soon());
     live.addEventListener('connection', () => this.#connected());
@@ -97,6 +99,7 @@ class App {
       notice(`The proxy was restarted, at ${when(state.started_at)}.`);
     }
     this.#navigation();
+    this.#alarm.refresh(state);
     try {
       this.#room?.refresh(state);
       this.#broken = '';

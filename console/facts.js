@@ -49,6 +49,7 @@ export function factsOf(service, state) {
   for (const hold of /** @type {any[]} */ (Object.values(state.holds ?? {}))) {
     if (hold.services.includes(service.name)) notes.unshift(`${count(hold.requests)} requests are held`);
   }
+  if (service.budget) notes.push(budgetInWords(service.budget));
   const { waits, back, moving, rollout } = release(service, state);
   const requests = versions.reduce((sum, version) => sum + version.recent.requests_per_second, 0);
   const errors = versions.reduce((sum, version) => sum + version.recent.errors, 0);
@@ -56,6 +57,15 @@ export function factsOf(service, state) {
   const p99 = versions.reduce((most, version) => Math.max(most, version.recent.p99_ms ?? -1), -1);
   const rank = bad.length > 0 ? 0 : waits ? 1 : back ? 2 : moving ? 3 : 4;
   return { service, bad, waits, back, moving, notes, rollout, rank, requests, errors: ended ? errors / ended : 0, p99: p99 < 0 ? null : p99 };
+}
+
+/**
+ * @param {any} budget
+ * @returns {string}
+ */
+export function budgetInWords({ left_percent: left, window }) {
+  if (left < 0) return `the error budget of ${window} is overspent: ${count(Math.round(100 - left))} % of it is gone`;
+  return `${percent(Math.round(left * 10) / 10)} of the error budget of ${window} left`;
 }
 
 /**

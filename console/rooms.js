@@ -36,6 +36,8 @@ export const ROOMS = [
     shown: (state) => some(state.experiments),
   },
   { path: 'experiment/:experiment', tag: 'pm-experiment', file: 'experiment', css: true, title: ({ experiment }) => `${experiment}` },
+  { path: 'chaos', tag: 'pm-chaos', file: 'chaos', css: true, title: () => 'Chaos experiments', nav: 'Chaos', shown: (state) => state.chaos !== undefined && state.chaos !== null },
+  { path: 'chaos/:run', tag: 'pm-chaos-run', file: 'chaos_run', css: true, title: ({ run }) => `Chaos run ${run}` },
   { path: 'game', tag: 'pm-game', file: 'game', css: true, title: () => 'The release engineer', nav: 'Play', shown: isDemo },
 ];
 

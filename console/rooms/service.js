@@ -8,8 +8,10 @@ import { tones } from '../facts.js';
 import { when } from '../format.js';
 import { canAct, live } from '../live.js';
 import { to } from '../rooms.js';
+import { BudgetLine } from './service_budget.js';
 import { ComparedCard } from './service_compared.js';
 import { ExplainCard } from './service_explain.js';
+import { MirrorCard } from './service_mirror.js';
 import { RolloutLine } from './service_rollout.js';
 import { SplitCard } from './service_split.js';
 import { VersionCards } from './service_versions.js';
@@ -26,6 +28,7 @@ class ServiceRoom extends HTMLElement {
   #changes = h('a', { class: 'button' }, 'Changes');
   #missing = h('p', { class: 'empty', hidden: true }, 'There is no such service any more. ', h('a', { href: to() }, 'All services'));
   #rollout = new RolloutLine();
+  #budget = new BudgetLine();
   #holds = h('ul', { class: 'plain' });
   #split = new SplitCard();
   #versions = new VersionCards();
@@ -33,7 +36,8 @@ class ServiceRoom extends HTMLElement {
   #people = h('section', { class: 'card', 'aria-label': 'Rules and stickiness' });
   #explain = new ExplainCard();
   #compared = new ComparedCard();
-  #body = h('div', { class: 'stack' }, this.#rollout.element, this.#holds, this.#split.element, this.#troubled, this.#versions.element, this.#compared.element,
+  #mirror = new MirrorCard();
+  #body = h('div', { class: 'stack' }, this.#rollout.element, this.#budget.element, this.#holds, this.#split.element, this.#troubled, this.#versions.element, this.#compared.element, this.#mirror.element,
     h('div', { class: 'columns' }, this.#people, this.#explain.element));
   /** @type {import('./service_versions.js').Curves | null} */
   #curves = null;
@@ -90,11 +94,13 @@ class ServiceRoom extends HTMLElement {
     const versions = Object.values(service.versions).sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
     this.#state(service);
     this.#rollout.refresh(service, state);
+    this.#budget.refresh(service);
     this.#held(state, service.name);
     this.#troubled.hidden = this.#troubled.textContent === '';
     this.#split.refresh(service, versions);
     this.#versions.refresh(service, versions, this.#curves);
     this.#explain.refresh(service);
+    this.#mirror.refresh(service);
     this.#tell(service, state);
   }
 

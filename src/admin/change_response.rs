@@ -18,6 +18,7 @@ use crate::table::{Table, Traffic, Version};
 use super::flag_view::FlagDifferenceView;
 use super::flag_warnings::{drawn_anew, without_effect};
 use super::hold_body::HoldOutcome;
+use super::mirror_share::MirrorShareView;
 use super::run_difference::RunDifferenceView;
 
 /// What came of a change; with a dry run, what would.
@@ -65,9 +66,21 @@ pub(crate) struct DifferenceView {
     minimum_ratio: f64,
     /// Whether users are drawn anew, because a release begins or another one is restored.
     new_salt: bool,
+    /// What is mirrored, if that changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mirror: Option<MirrorMoveView>,
     /// Endpoints that are drained or come back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     endpoints: Vec<EndpointChange>,
+}
+
+/// What was mirrored, and what is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct MirrorMoveView {
+    /// Before; none: nothing.
+    from: Option<MirrorShareView>,
+    /// After.
+    to: Option<MirrorShareView>,
 }
 
 /// The weights of a version, in per cent.
@@ -189,6 +202,10 @@ impl DifferenceView {
             moved_ratio: difference.moved,
             minimum_ratio: difference.minimum,
             new_salt: difference.new_salt,
+            mirror: difference.mirror.as_ref().map(|moved| MirrorMoveView {
+                from: moved.from.as_ref().map(MirrorShareView::of),
+                to: moved.to.as_ref().map(MirrorShareView::of),
+            }),
             endpoints: difference.endpoints.iter().map(endpoint).collect(),
         }
     }

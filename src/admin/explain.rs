@@ -19,8 +19,10 @@ use super::AdminApi;
 use super::asked_request::{AskedRequest, ExplainBody};
 use super::call::ApiCall;
 use super::change_response::Tagged;
+use super::explained_fault::{ExplainedFault, explained_fault};
 use super::explained_flag::{ExplainedFlag, explained_flags};
 use super::jwt_view::JudgedToken;
+use super::mirror_share::MirrorShareView;
 use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
 use super::view::{key_source, percent};
@@ -54,12 +56,18 @@ pub(crate) struct Explanation {
     /// The attributes of the user that the rules and experiments of the service look at, as far as the request has them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     attributes: BTreeMap<String, String>,
-    /// The segments that the rules and experiments of the service name, and whether each holds.
+    /// The segments that the rules and experiments of the service name, those of chaos too, and whether each holds.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     segments: BTreeMap<String, bool>,
     /// The flags that the upstream is told with the request.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     flags: BTreeMap<String, ExplainedFlag>,
+    /// The chaos experiment on the service, and whether this user is in it; none: there is no such experiment at present.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chaos: Option<ExplainedFault>,
+    /// What is copied of such requests to another version, if anything is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mirror: Option<MirrorShareView>,
     /// What became of the request's token, where a rule, the key or a flag looks at tokens: whether it is verified, good or
     /// not.
     token: Option<String>,
@@ -107,7 +115,9 @@ pub(crate) async fn post(
     let explanation = match decide(&table, &view, 0, |version| availability(version, now_ms)) {
         Ok(decision) => {
             let explained = Explained { table: &table, view: &view, decision: &decision, now_ms };
-            Explanation { flags: explained_flags(&table, &view, &decision), ..explained.explanation() }
+            let chaos = explained_fault(&table, &view, &decision, now_ms);
+            let explained = explained.explanation().with_mirror(decision.service, view.method);
+            Explanation { flags: explained_flags(&table, &view, &decision), chaos, ..explained }
         }
         Err(RouteError::NoService) => Explanation {
             refused: Some("no_service"),
@@ -138,6 +148,11 @@ impl Matched {
         }
         for segment in table.experiments().deciding(service).filter_map(|experiment| experiment.spec.segment.as_ref()) {
             matched.add(segment, view);
+        }
+        let of_fault = table.faults().of(service).and_then(|fault| fault.target.segment.as_ref());
+        if let Some(segment) = of_fault {
+            matched.segments.insert(segment.name.to_string(), segment.when.holds(view));
+            matched.add(&segment.when, view);
         }
         matched
     }
@@ -278,6 +293,19 @@ impl Explanation {
     fn with_token(self, token: Option<String>) -> Self {
         let why = token.as_ref().map_or(String::new(), |said| format!("; its token is {said}"));
         Self { why: self.why + &why, token, ..self }
+    }
+
+    /// The same with what is copied of requests of this method.
+    fn with_mirror(self, service: &Service, method: &http::Method) -> Self {
+        let mirror = service.mirror.as_ref().filter(|mirror| mirror.spec.copies(method));
+        let to = mirror.map(|mirror| &service.versions[usize::from(mirror.to)].name);
+        // What answers is not asked again.
+        let Some((mirror, to)) = mirror.zip(to).filter(|(_, to)| self.version.as_deref() != Some(to.as_str())) else {
+            return self;
+        };
+        let share = mirror.share.percent();
+        let why = format!("{}; {share} % of such requests are copied to {to}", self.why);
+        Self { why, mirror: Some(MirrorShareView { to: to.to_string(), share }), ..self }
     }
 
     fn with_key(self, key_from: String) -> Self {

@@ -4,15 +4,17 @@
 //! remembers those that failed; [`admission`] asks again for a call that takes long); [`places`] bounds connections,
 //! each of them a [`visit`]; [`call`] reads a call with every problem at once; [`problem`] is how a call is refused.
 //! The resources: [`status`] and [`services`] show ([`view`] and [`tls_view`] have their shapes), [`service_history`]
-//! looks back, [`splits`], [`flip`], [`rollback`] and [`endpoints`] change (and answer with [`change_response`]),
+//! looks back, [`budget`] (in short: `budget_brief`) and [`steady`] tell how
+//! users are, [`splits`], [`flip`], [`rollback`] and [`endpoints`] change (and answer with [`change_response`]),
+//! [`mirrors`] copy requests to another version and show what came of it (`mirror_share`),
 //! [`hold`] keeps requests waiting for that ([`hold_body`] is how a change asks for it), [`flags`] are shown
 //! ([`flag_view`]), changed (with [`flag_warnings`]) and asked ([`flag_evaluate`]), [`experiments`] are shown
 //! ([`experiment_view`]) and told user by user ([`experiment_export`], in lines of [`experiment_rows`]) and learn of
 //! [`events`], [`experiment_changes`] start, stop and ship them ([`run_difference`] is what changes), [`rollouts`]
-//! release by themselves, [`live`] streams what changes ([`event_stream`] is how a response is a stream),
-//! [`revisions`] remember, [`explain`] tells why, [`upgrade`] lets another process take over, [`probes`] are for
-//! machines, [`openapi`] describes ([`openapi_terms`] is what the descriptions share). The [`console`] is for
-//! people, and asks [`whoami`] which buttons it may show.
+//! release by themselves, [`chaos`] makes something fail on purpose ([`chaos_view`]), [`live`] streams what changes
+//! ([`event_stream`] is how a response is a stream), [`revisions`] remember, [`explain`] tells why, [`upgrade`] lets
+//! another process take over, [`probes`] are for machines, [`openapi`] describes ([`openapi_terms`] is what the
+//! descriptions share). The [`console`] is for people, and asks [`whoami`] which buttons it may show.
 //!
 //! A body is one struct, read by the collecting reader of the config and described by OpenAPI. Its keys are optional
 //! also where a call needs them: a key that is missing is one problem beside the others.
@@ -20,9 +22,13 @@
 pub(crate) mod access;
 pub(crate) mod admission;
 mod asked_request;
+pub(crate) mod budget;
+mod budget_brief;
 pub(crate) mod call;
 mod call_query;
 pub(crate) mod change_response;
+pub(crate) mod chaos;
+mod chaos_view;
 pub(crate) mod console;
 pub(crate) mod endpoints;
 pub(crate) mod event_stream;
@@ -33,6 +39,7 @@ mod experiment_rows;
 pub(crate) mod experiment_view;
 pub(crate) mod experiments;
 pub(crate) mod explain;
+mod explained_fault;
 mod explained_flag;
 pub(crate) mod flag_evaluate;
 pub(crate) mod flag_view;
@@ -46,6 +53,8 @@ pub(crate) mod jwt_view;
 pub(crate) mod listen;
 pub(crate) mod live;
 mod logins;
+mod mirror_share;
+pub(crate) mod mirrors;
 pub(crate) mod openapi;
 pub(crate) mod openapi_terms;
 mod places;
@@ -61,6 +70,7 @@ pub(crate) mod services;
 pub(crate) mod simulate;
 pub(crate) mod splits;
 pub(crate) mod status;
+pub(crate) mod steady;
 pub(crate) mod tls_view;
 pub(crate) mod upgrade;
 pub(crate) mod upgrade_calls;
@@ -87,6 +97,7 @@ use self::live::live_stream;
 use self::simulate::simulation_stream;
 use self::simulate::simulations::Simulations;
 use self::upgrade_calls::Upgrades;
+use crate::chaos_runner::chaos_handle::ChaosHandle;
 use crate::control::handle::Handle;
 use crate::control::hold_registry::HoldRegistry;
 use crate::metrics::Exporter;
@@ -130,6 +141,8 @@ pub struct AdminApi {
     pub board: Arc<LiveBoard>,
     /// Experiments: what there is, and what they have counted.
     pub experiments: ExperimentSources,
+    /// Asks for chaos runs.
+    pub chaos: ChaosHandle,
 }
 
 impl AdminApi {
@@ -162,7 +175,10 @@ pub(crate) fn router(admin: Arc<AdminApi>, extra: Option<Router>) -> Router {
         .route("/v1/services", get(services::list))
         .route("/v1/services/{service}", get(services::one))
         .route("/v1/services/{service}/history", get(service_history::get))
+        .route("/v1/services/{service}/budget", get(budget::get))
+        .route("/v1/steady", get(steady::get))
         .route("/v1/services/{service}/split", put(splits::put_one))
+        .route("/v1/services/{service}/mirror", get(mirrors::get).put(mirrors::put))
         .route("/v1/splits", put(splits::put_many))
         .route("/v1/services/{service}/flip", post(flip::post))
         .route("/v1/flags", get(flags::list))
@@ -182,6 +198,11 @@ pub(crate) fn router(admin: Arc<AdminApi>, extra: Option<Router>) -> Router {
         .route("/v1/rollouts/{id}", get(rollouts::one))
         .route("/v1/rollouts/{id}/evidence", get(rollouts::over_time))
         .route("/v1/rollouts/{id}/{order}", post(rollouts::order))
+        .route("/v1/chaos", post(chaos::start).get(chaos::list))
+        .route("/v1/chaos/stop", post(chaos::stop_all))
+        .route("/v1/chaos/{id}", get(chaos::one))
+        .route("/v1/chaos/{id}/report", get(chaos::report))
+        .route("/v1/chaos/{id}/stop", post(chaos::stop))
         .route("/v1/simulate", post(simulation_stream::post))
         .route("/v1/upgrade", post(upgrade::post))
         .route("/v1/revisions", get(revisions::list))

@@ -35,7 +35,9 @@ pub(crate) async fn list(State(admin): State<Arc<AdminApi>>, _: NoParameters) ->
     let table = admin.table();
     let at = moment(&admin);
     let briefs = admin.briefs.borrow();
-    let view = |service| ServiceView::of(service, &admin.live, at).with_flags(&table).with_rollout(&briefs);
+    let slo = &admin.exporter.sources().slo;
+    let view =
+        |service| ServiceView::of(service, &admin.live, at).with_flags(&table).with_rollout(&briefs).with_budget(slo);
     let services = table.services().map(view).collect();
     Tagged(table.revision, ServiceList { revision: table.revision, services })
 }
@@ -60,7 +62,8 @@ pub(crate) async fn one(
     let table = admin.table();
     let service = service(&table, "service", &text)?;
     let view = ServiceView::of(service, &admin.live, moment(&admin));
-    Ok(Tagged(table.revision, view.with_flags(&table).with_rollout(&admin.briefs.borrow())))
+    let view = view.with_flags(&table).with_rollout(&admin.briefs.borrow());
+    Ok(Tagged(table.revision, view.with_budget(&admin.exporter.sources().slo)))
 }
 
 pub(crate) fn moment(admin: &AdminApi) -> Moment {

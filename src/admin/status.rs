@@ -198,7 +198,10 @@ pub(crate) async fn of(admin: &AdminApi) -> Result<(u64, Status), ProblemDetails
     let tokens = admin.access.tokens();
     let (problems, warnings) = (tokens.problems(), tokens.warnings());
     let briefs = admin.briefs.borrow().clone();
-    let view = |service| ServiceView::of(service, &admin.live, at).with_flags(&table).with_rollout(&briefs);
+    let view = |service| {
+        let view = ServiceView::of(service, &admin.live, at).with_flags(&table).with_rollout(&briefs);
+        view.with_budget(&sources.slo)
+    };
     let unready = admin.unready();
     let states = admin.experiments.now();
     let status = Status {

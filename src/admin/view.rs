@@ -6,16 +6,20 @@ use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
+use super::budget_brief::BudgetBrief;
 use crate::control::file::same_split;
 use crate::endpoints::endpoint_status::{EndpointStatus, endpoint_status};
 use crate::metrics::recent_rates::RecentRates;
 use crate::release::brief::RolloutBrief;
 use crate::release::controller::RolloutBriefs;
+use crate::slo_keeper::SloHandle;
 use crate::stats::{CodeClass, FirstAttempt, UpstreamFailure};
 use crate::table::compiled_flag::Flag;
 use crate::table::effective::{EffectiveShare, shares};
 use crate::table::spec::{HostPattern, KeySource, OnUnhealthy, RuleSpec};
-use crate::table::{Endpoint, EndpointAddress, HostPort, Service, Table, Version, Weights};
+use crate::table::{Endpoint, EndpointAddress, HostPort, Name, Service, Table, Version, Weights};
+
+use super::mirror_share::MirrorShareView;
 
 /// A service: what it is, what its traffic is, and what happens to it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -46,9 +50,15 @@ pub(crate) struct ServiceView {
     differs_from_file: bool,
     /// Its versions, in natural order.
     versions: Vec<VersionView>,
+    /// What is copied of its requests, if anything is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mirror: Option<MirrorShareView>,
     /// Its rollout, while one is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     rollout: Option<RolloutBrief>,
+    /// What is left of its budget, if it has objectives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget: Option<BudgetBrief>,
 }
 
 /// A flag that requests tell the endpoint.
@@ -140,6 +150,9 @@ pub(crate) struct EndpointView {
     /// The name that stands for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
+    /// The zone that it is in, if that is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zone: Option<String>,
     /// `ready`, `drained` (by an operator), `unhealthy` (it fails its checks), `paused` (it refuses connections, and is tried
     /// by connections of our own until it takes one), `ejected` (too many of its answers were failures) or `untried` (that is
     /// over, the next request will tell), or `unresolved` (a name that stands for no address yet).
@@ -185,7 +198,9 @@ impl ServiceView {
             file_split: percents(&spec.split),
             differs_from_file: !same_split(&service.weights(), &spec.split),
             versions: versions.map(|(version, share)| VersionView::of(service, version, share, live, at)).collect(),
+            mirror: service.traffic.mirror.as_ref().map(MirrorShareView::of),
             rollout: None,
+            budget: None,
         }
     }
 
@@ -202,6 +217,13 @@ impl ServiceView {
     pub(crate) fn with_rollout(self, briefs: &RolloutBriefs) -> Self {
         let rollout = briefs.get(&self.name).cloned();
         Self { rollout, ..self }
+    }
+
+    /// The same with its budget, if it has objectives.
+    #[must_use]
+    pub(crate) fn with_budget(self, slo: &SloHandle) -> Self {
+        let budget = slo.budget(&self.name).as_ref().map(BudgetBrief::of);
+        Self { budget, ..self }
     }
 }
 
@@ -257,14 +279,16 @@ impl EndpointView {
         let stats = &endpoint.stats;
         let address = endpoint.address.to_string();
         let name = name.map(ToString::to_string);
-        Self { address, name, state, reason, in_flight: stats.in_flight(), connections: stats.connections() }
+        let zone = endpoint.zone.as_ref().map(ToString::to_string);
+        Self { address, name, zone, state, reason, in_flight: stats.in_flight(), connections: stats.connections() }
     }
 
     /// A name that stands for no address.
-    fn unresolved(name: &HostPort, problem: Option<&str>, drained: bool) -> Self {
+    fn unresolved(name: &HostPort, zone: Option<&Name>, problem: Option<&str>, drained: bool) -> Self {
         let reason = Some(problem.unwrap_or("not asked yet").to_owned());
         let (address, state) = (name.to_string(), if drained { "drained" } else { "unresolved" });
-        Self { address, name: Some(name.to_string()), state, reason, in_flight: 0, connections: 0 }
+        let (name, zone) = (Some(name.to_string()), zone.map(ToString::to_string));
+        Self { address, name, zone, state, reason, in_flight: 0, connections: 0 }
     }
 }
 
@@ -280,7 +304,8 @@ fn endpoints(service: &Service, version: &Version, now_ms: u64) -> Vec<EndpointV
         let empty = found.is_none_or(|found| found.addresses.is_empty());
         let entry = (version.name.clone(), EndpointAddress::Name(name.clone()));
         let drained = service.traffic.drained.contains(&entry);
-        empty.then(|| EndpointView::unresolved(name, found.and_then(|found| found.problem.as_deref()), drained))
+        let zone = spec.and_then(|spec| spec.zones.get(&entry.1));
+        empty.then(|| EndpointView::unresolved(name, zone, found.and_then(|found| found.problem.as_deref()), drained))
     });
     known.chain(unresolved).collect()
 }

@@ -314,11 +314,22 @@ fn difference_line(difference: &Value) -> String {
     if let Some(moved) = difference["moved_ratio"].as_f64().filter(|moved| *moved > 0.0) {
         parts.push(format!("{} % of the users move", number(&json!(moved * 100.0), 3)));
     }
+    parts.extend(difference.get("mirror").filter(|mirror| mirror.is_object()).map(mirrored));
     let endpoints = list(difference, "endpoints").map(|endpoint| {
         format!("{} {} {}", member(endpoint, "version"), member(endpoint, "address"), member(endpoint, "state"))
     });
     parts.extend(endpoints);
     format!("  {}: {}\n", member(difference, "service"), parts.join(", "))
+}
+
+/// What is mirrored after a change.
+fn mirrored(moved: &Value) -> String {
+    let told = |side: &Value| format!("{} % to {}", number(&side["share"], 3), member(side, "to"));
+    match (&moved["from"], &moved["to"]) {
+        (from, Value::Null) => format!("mirrors nothing any more ({} before)", told(from)),
+        (Value::Null, to) => format!("mirrors {}", told(to)),
+        (from, to) => format!("mirrors {} ({} before)", told(to), told(from)),
+    }
 }
 
 #[cfg(test)]

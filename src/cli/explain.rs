@@ -106,7 +106,19 @@ fn show(answer: &Value) -> String {
             text.push_str(&format!("    {variant}: {} %\n", number(chance, 3)));
         }
     }
+    text.push_str(&in_chaos(&answer["chaos"]));
     text + &format!("  revision {}\n", member(answer, "revision"))
+}
+
+/// The chaos experiment on the service, if there is one, and whether this user is in it.
+fn in_chaos(chaos: &Value) -> String {
+    if !chaos.is_object() {
+        return String::new();
+    }
+    let slice = chaos["slice"].as_str().unwrap_or("by chance");
+    let does = if chaos["injecting"] == Value::Bool(true) { "is injected" } else { "is not injected yet" };
+    let (experiment, run, fault) = (member(chaos, "experiment"), member(chaos, "run"), member(chaos, "fault"));
+    format!("  chaos {experiment} (run {run}: {fault} {does}): slice {slice} ({})\n", member(chaos, "why"))
 }
 
 #[cfg(test)]
@@ -120,9 +132,13 @@ mod tests {
         let answer = json!({
             "service": "shop", "version": "v1", "why": "rule beta picks v1", "revision": 7,
             "flags": { "launch": launch, "theme": drawn },
+            "chaos": {
+                "experiment": "slow", "run": 4, "fault": "latency", "injecting": true, "slice": "fault", "why": "slot 7",
+            },
         });
         let text = "shop v1\n  rule beta picks v1\n  flag launch: on (rule dogfood serves on)\n  \
-            flag theme: by chance (the request has no key)\n    off: 90 %\n    on: 10 %\n  revision 7\n";
+            flag theme: by chance (the request has no key)\n    off: 90 %\n    on: 10 %\n  \
+            chaos slow (run 4: latency is injected): slice fault (slot 7)\n  revision 7\n";
         assert_eq!(show(&answer), text);
     }
 

@@ -4,6 +4,7 @@
 
 mod bad_argument;
 pub mod change;
+pub mod chaos;
 pub mod check;
 pub mod client;
 pub mod demo;
@@ -15,6 +16,7 @@ mod flag_import;
 mod flag_show;
 pub mod history;
 mod layout;
+pub mod mirror;
 mod option_words;
 pub(crate) mod picture;
 pub mod rollout;
@@ -99,6 +101,8 @@ enum Command {
     Rollout(rollout::RolloutArgs),
     Simulate(Box<simulate::SimulateArgs>),
     Experiment(experiment::ExperimentArgs),
+    Mirror(mirror::MirrorArgs),
+    Chaos(chaos::ChaosArgs),
     Drain(endpoint::DrainArgs),
     Ready(endpoint::ReadyArgs),
     Upgrade(upgrade::UpgradeArgs),
@@ -130,6 +134,8 @@ pub fn main() -> ExitCode {
         Command::Rollout(args) => rollout::run(remote, args),
         Command::Simulate(args) => simulate::run(remote, &args),
         Command::Experiment(args) => experiment::run(remote, &args),
+        Command::Mirror(args) => mirror::run(remote, args),
+        Command::Chaos(args) => chaos::run(remote, args),
         Command::Drain(args) => endpoint::drain(remote, args),
         Command::Ready(args) => endpoint::ready(remote, args),
         Command::Upgrade(args) => upgrade::run(remote, args),
@@ -152,6 +158,9 @@ pub enum CommandError {
     /// A rollout that was followed did not come to its good end.
     #[error("the rollout was not completed: {0}")]
     Unfinished(String),
+    /// The hypothesis of a chaos experiment that was followed did not hold.
+    #[error("{0}")]
+    NotHeld(String),
 }
 
 impl CommandError {
@@ -168,7 +177,7 @@ impl CommandError {
     fn code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Call(CallError::Address(_) | CallError::Tls(_)) => EXIT_USAGE,
-            Self::Call(_) | Self::Unknown(_) | Self::Unfinished(_) => EXIT_FAILED,
+            Self::Call(_) | Self::Unknown(_) | Self::Unfinished(_) | Self::NotHeld(_) => EXIT_FAILED,
         }
     }
 
@@ -179,7 +188,7 @@ impl CommandError {
             Self::Call(error) => Some(error.to_json()),
             Self::Usage(_) => Some(problem("wrong usage")),
             Self::Unknown(_) => Some(problem("not found")),
-            Self::Unfinished(_) => None,
+            Self::Unfinished(_) | Self::NotHeld(_) => None,
         }
     }
 }

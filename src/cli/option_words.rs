@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 /// Keys of bodies and parameters, and the options that write them.
-const KEYS: [(&str, &str); 13] = [
+const KEYS: [(&str, &str); 14] = [
     ("hold.max", "--hold"),
     ("hold.requests", "--hold-requests"),
     ("hold.otherwise", "--or-go-on"),
@@ -17,17 +17,19 @@ const KEYS: [(&str, &str); 13] = [
     ("reason", "--reason"),
     ("force", "--force"),
     ("wait", "--wait"),
+    ("share", "--share"),
     ("variants", "--variant"),
     ("plan.steps", "--steps"),
     ("plan.bake", "--bake"),
 ];
 
 /// What the API tells to write, and what is written on the command line.
-const PHRASES: [(&str, &str); 6] = [
+const PHRASES: [(&str, &str); 7] = [
     ("name one with \"to\"", "name one with --to"),
     ("by \"to\"", "by --to"),
     ("\"force\": true, on the command line --force", "--force"),
     ("\"otherwise\": \"go_on\" (--or-go-on)", "--or-go-on"),
+    ("GET /v1/chaos lists them", "`pointsman chaos status` lists them"),
     ("GET /v1/rollouts lists them", "`pointsman rollout status` lists them"),
     ("write {\"bake\": \"1m\"}", "write --set KEY=VALUE"),
 ];

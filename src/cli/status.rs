@@ -188,6 +188,7 @@ fn service_text(service: &Value) -> String {
     if !flags.is_empty() {
         text.push_str(&format!("  flags: {}\n", flags.join(", ")));
     }
+    text.push_str(&budget_line(&service["budget"]));
     text.push_str(&rollout_lines(&service["rollout"]));
     text.push_str(&version_table::of(service, layout::width()));
     text
@@ -197,6 +198,15 @@ fn service_text(service: &Value) -> String {
 fn flag_words(flag: &Value) -> String {
     let disabled = if flag["enabled"] == false { " (disabled)" } else { "" };
     format!("{}{disabled}", member(flag, "name"))
+}
+
+/// What is left of the error budget of a service, and how fast it goes; nothing without objectives.
+fn budget_line(budget: &Value) -> String {
+    let Some(left) = budget["left_percent"].as_f64() else { return String::new() };
+    let tone = if left < 0.0 { TextTone::Bad } else { TextTone::Plain };
+    let left = toned(&format!("{} %", number(&budget["left_percent"], 1)), tone);
+    let rates = ["5m", "1h", "6h", "3d"].map(|window| format!("{} over {window}", number(&budget["burn"][window], 1)));
+    format!("  error budget: {left} of {} left, burns at {}\n", member(budget, "window"), rates.join(", "))
 }
 
 /// The rollout of a service that is under way.
@@ -258,6 +268,16 @@ mod tests {
         let text = status_text(&json!({ "services": [{ "name": "shop", "flags": flags }, { "name": "cart" }] }));
         assert_eq!(text.matches("  flags: new-checkout, theme (disabled)\n").count(), 1, "{text}");
         assert_eq!(text.matches("flags").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn what_is_left_of_an_error_budget_is_told() {
+        let burn = json!({ "5m": 15.26, "1h": 2.0, "6h": 0.5, "3d": 0.3 });
+        let budget = json!({ "window": "30d", "left_percent": 71.96, "burn": burn });
+        let text = status_text(&json!({ "services": [{ "name": "shop", "budget": budget }, { "name": "cart" }] }));
+        let line = "  error budget: 72 % of 30d left, burns at 15.3 over 5m, 2 over 1h, 0.5 over 6h, 0.3 over 3d\n";
+        assert_eq!(text.matches(line).count(), 1, "{text}");
+        assert_eq!(text.matches("budget").count(), 1, "{text}");
     }
 
     #[test]

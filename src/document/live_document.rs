@@ -21,11 +21,12 @@ struct NamedList {
 const ENDPOINTS: NamedList = NamedList { member: "endpoints", key: "address", inside: &[] };
 const VERSIONS: NamedList = NamedList { member: "versions", key: "name", inside: &[ENDPOINTS] };
 
-const LISTS: [NamedList; 7] = [
+const LISTS: [NamedList; 8] = [
     NamedList { member: "services", key: "name", inside: &[VERSIONS] },
     NamedList { member: "flags", key: "name", inside: &[] },
     NamedList { member: "experiments", key: "name", inside: &[] },
     NamedList { member: "rollouts", key: "id", inside: &[] },
+    NamedList { member: "chaos", key: "id", inside: &[] },
     NamedList { member: "holds", key: "id", inside: &[] },
     NamedList { member: "parts", key: "name", inside: &[] },
     NamedList { member: "tls", key: "place", inside: &[] },

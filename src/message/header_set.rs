@@ -62,6 +62,9 @@ impl HeaderSet {
     /// `Authorization`.
     pub const AUTHORIZATION: Self = Self(1 << 21);
 
+    /// What a proxy before this one, if it is trusted, says of a request: `X-Pointsman-Mirror`, `X-Pointsman-No-Fault`.
+    pub const OF_PROXY: Self = Self(1 << 22);
+
     /// Whether one of these is there.
     #[must_use]
     pub fn has(self, kinds: Self) -> bool {
@@ -95,6 +98,7 @@ impl HeaderSet {
             b"x-real-ip" => Self::X_REAL_IP,
             b"x-request-id" => Self::X_REQUEST_ID,
             b"x-pointsman-revision" => Self::X_REVISION,
+            b"x-pointsman-mirror" | b"x-pointsman-no-fault" => Self::OF_PROXY,
             b"accept" => Self::ACCEPT,
             b"content-type" => Self::CONTENT_TYPE,
             b"cookie" => Self::COOKIE,
@@ -148,6 +152,8 @@ mod tests {
             ("X-Real-IP", HeaderSet::X_REAL_IP),
             ("X-Request-Id", HeaderSet::X_REQUEST_ID),
             ("X-Pointsman-Revision", HeaderSet::X_REVISION),
+            ("X-Pointsman-Mirror", HeaderSet::OF_PROXY),
+            ("X-Pointsman-No-Fault", HeaderSet::OF_PROXY),
             ("Accept", HeaderSet::ACCEPT),
             ("Content-Type", HeaderSet::CONTENT_TYPE),
             ("Cookie", HeaderSet::COOKIE),

@@ -47,6 +47,10 @@ async fn look(admin: &AdminApi) -> Option<(u64, Value)> {
     if let Value::Object(status) = &mut status {
         without_clock(status, admin);
         status.insert("rollouts".to_owned(), shown(&rollouts));
+        let chaos = admin.chaos.shown().live();
+        if !chaos.is_null() {
+            status.insert("chaos".to_owned(), chaos);
+        }
     }
     Some((revision, live_document::of_status(status)))
 }

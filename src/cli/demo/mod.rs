@@ -5,18 +5,21 @@
 //! them; [`tally`] counts what the users saw. [`live`] shows it, as [`view`] lays it out ([`shell_line`] what is to be
 //! copied), on a [`screen`] or line by line; [`canary`] releases a version that may have a [`bug`], and lets the proxy
 //! judge it; [`script`] walks through a release by itself and checks every promise on the way, with the [`slot`] of
-//! each user; [`flag_launch`] shows a flag that has the very users of a version; [`game`] is played in the console. All
-//! of them move the traffic as anybody would: [`operator`] is a client of the admin API.
+//! each user; [`flag_launch`] shows a flag that has the very users of a version; [`fault_drill`] injects a fault into
+//! the [payments](pay_service), once where users notice, and once where they are shielded from it; [`game`] is played
+//! in the console. All of them move the traffic as anybody would: [`operator`] is a client of the admin API.
 //!
 //! Nothing here looks into the proxy: users and operator come through real sockets, so that what the demo shows is what
 //! a stranger could measure.
 
 mod bug;
 mod canary;
+mod fault_drill;
 mod flag_launch;
 mod game;
 mod live;
 mod operator;
+mod pay_service;
 mod screen;
 mod script;
 mod shell_line;
@@ -33,13 +36,14 @@ mod visit_error;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::bug::Bug;
+use self::pay_service::PayShield;
 use self::screen::DemoKey;
 use self::stage::DemoStage;
 use super::{EXIT_FAILED, chain, text};
@@ -47,7 +51,7 @@ use super::{EXIT_FAILED, chain, text};
 /// See it work: two versions of a shop, simulated users, the proxy and its admin API, all on loopback
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  pointsman demo\n  pointsman demo --script\n  pointsman demo --bug errors\n  \
-    pointsman demo --flags\n  \
+    pointsman demo --flags\n  pointsman demo --chaos\n  \
     pointsman demo --seconds 30 | tee demo.log\n\n\
     On a terminal it shows a live view with keys to shift, flip and roll back; elsewhere it prints a line a second.\n\
     The console whose address it prints has a game: you are the release engineer, and v2 may have a bug.\n\
@@ -73,6 +77,10 @@ pub struct DemoArgs {
     /// code 1 unless every user has what they should
     #[arg(long, conflicts_with_all = ["script", "seconds", "bug"])]
     flags: bool,
+    /// Make the payments of v1 slow for some users, until it is proved that they are worse off; and again with a
+    /// shield, behind which they are not. Exit code 1 unless the first hypothesis is broken and the second one holds
+    #[arg(long, conflicts_with_all = ["script", "seconds", "bug", "flags"])]
+    chaos: bool,
     /// The port of the proxy; 0: any free one
     #[arg(long, default_value_t = 0)]
     port: u16,
@@ -87,7 +95,7 @@ pub struct DemoArgs {
 impl DemoArgs {
     /// Whether the console has the game: what is checked by a script is left alone.
     fn has_game(&self) -> bool {
-        !self.script && !self.flags && self.bug.is_none()
+        !self.script && !self.flags && !self.chaos && self.bug.is_none()
     }
 }
 
@@ -138,7 +146,11 @@ pub fn run(args: &DemoArgs) -> ExitCode {
 fn play(args: &DemoArgs) -> Result<Ending, DemoError> {
     let (events, incoming) = mpsc::channel();
     watch_signals(events.clone())?;
-    let stage = DemoStage::set(args, args.seed.unwrap_or_else(rand::random))?;
+    let seed = args.seed.unwrap_or_else(rand::random);
+    if args.chaos {
+        return drill(args, seed, &incoming);
+    }
+    let stage = DemoStage::set(args, seed, PayShield::None)?;
     let ending = if let Some(bug) = args.bug {
         announce(&stage, &mut io::stdout().lock())?;
         canary::release(&stage, bug, &incoming, &mut io::stdout().lock())
@@ -154,6 +166,26 @@ fn play(args: &DemoArgs) -> Result<Ending, DemoError> {
     };
     stage.strike()?;
     Ok(ending?)
+}
+
+/// The same fault twice: without a shield, and with one.
+fn drill(args: &DemoArgs, seed: u32, incoming: &Receiver<Event>) -> Result<Ending, DemoError> {
+    for shield in [PayShield::None, PayShield::On] {
+        let stage = DemoStage::set(args, seed, shield)?;
+        let mut out = io::stdout().lock();
+        if shield == PayShield::None {
+            announce(&stage, &mut out)?;
+        }
+        let act = fault_drill::act(&stage, shield, incoming, &mut out);
+        stage.strike()?;
+        match act? {
+            Some(true) => {}
+            Some(false) => return Ok(Ending::Failed),
+            // It was asked to end.
+            None => return Ok(Ending::Good),
+        }
+    }
+    Ok(Ending::Good)
 }
 
 /// Says where everything is, for those who read lines.

@@ -157,6 +157,14 @@ impl Operator {
         self.0.call(Call { method, path, body, if_match: None })
     }
 
+    /// A text that the API tells.
+    ///
+    /// # Errors
+    /// When it was refused, or the API cannot be reached.
+    pub(crate) fn text(&self, path: &str) -> Result<String, CallError> {
+        Ok(self.0.lines(Call::get(path))?.text)
+    }
+
     /// Starts a rollout to v2 by this plan; its number.
     ///
     /// # Errors

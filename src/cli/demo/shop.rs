@@ -224,6 +224,7 @@ mod tests {
             let requests = [
                 ("GET /", "", "200 OK", format!("served by {version}")),
                 ("GET /items/7", "", "200 OK", body.clone() + ",\"item\":7"),
+                ("PUT /pay/7", "", "200 OK", body.clone() + ",\"order\":7,\"paid\":true"),
                 ("POST /cart", "[7]", "201 Created", body + ",\"cart_bytes\":3"),
                 ("GET /items/x", "", "404 Not Found", "no such page".to_owned()),
                 ("DELETE /cart", "", "405 Method Not Allowed", "no such method".to_owned()),

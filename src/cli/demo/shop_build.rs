@@ -108,6 +108,10 @@ impl ShopBuild {
             (method, _) if bug.loses(method) => self.not_found(),
             (&Method::GET, "/") => self.front_page(),
             (&Method::POST, "/cart") => self.cart(Limited::new(body, CART_BYTES_MAX)).await,
+            (&Method::PUT, path) => match path.strip_prefix("/pay/").and_then(|order| order.parse().ok()) {
+                Some(order) => self.paid(order),
+                None => self.not_found(),
+            },
             (&Method::GET, path) => match path.strip_prefix("/items/").and_then(|item| item.parse().ok()) {
                 Some(item) => self.item(item),
                 None => self.not_found(),
@@ -160,6 +164,12 @@ impl ShopBuild {
     fn item(&self, item: u32) -> Response<Full<Bytes>> {
         let cents = 100 + u64::from(item) * 37 % 9_900;
         let text = format!("{{\"version\":\"{}\",\"item\":{item},\"price_cents\":{cents}}}\n", self.version);
+        self.page(StatusCode::OK, "application/json", text)
+    }
+
+    /// A payment has the number of its order, so that one that is sent twice is one payment.
+    fn paid(&self, order: u32) -> Response<Full<Bytes>> {
+        let text = format!("{{\"version\":\"{}\",\"order\":{order},\"paid\":true}}\n", self.version);
         self.page(StatusCode::OK, "application/json", text)
     }
 

@@ -16,6 +16,7 @@ use super::game::game_api::GameApi;
 use super::game::game_runner::GameThread;
 use super::game::game_traffic::{self, GameTraffic};
 use super::operator::{FLAG, Operator, SERVICE};
+use super::pay_service::{self, PayShield};
 use super::shop::Shop;
 use super::shop_build::{ShopPace, ShopRecipe};
 use super::shop_version::ShopVersion;
@@ -95,7 +96,7 @@ impl DemoStage {
     ///
     /// # Errors
     /// [`StageError`] when a part does not start.
-    pub(crate) fn set(args: &DemoArgs, seed: u32) -> Result<Self, StageError> {
+    pub(crate) fn set(args: &DemoArgs, seed: u32, shield: PayShield) -> Result<Self, StageError> {
         let failed = |part| move |source| StageError::Part { part, source };
         let recipe = ShopRecipe {
             bug: args.bug.unwrap_or(Bug::None),
@@ -107,7 +108,8 @@ impl DemoStage {
         let shops = ShopVersion::ALL.into_iter().map(|version| open(&[version; 2])).collect::<Result<Vec<_>, _>>()?;
         let game_shop = args.has_game().then(|| open(&game_traffic::installed())).transpose()?;
         let api = args.has_game().then(GameApi::new);
-        let text = config_text(args, &shops) + &game_shop.as_ref().map(game_traffic::config_text).unwrap_or_default();
+        let text =
+            config_text(args, shield, &shops) + &game_shop.as_ref().map(game_traffic::config_text).unwrap_or_default();
         let config = config::parse(&text, Path::new("."))?;
         let extra_api = api.as_ref().map(|api| api.router.clone());
         let options = Options { in_memory: true, extra_api, ..Options::default() };
@@ -126,7 +128,8 @@ impl DemoStage {
             GameThread::start(traffic, target, api.asks, api.ends).map_err(failed("game"))
         });
         let game = game.transpose()?;
-        let crowd = Crowd { target, host: None, answer: ANSWER, users: args.users, rate: args.rate, seed };
+        let (users, rate) = (args.users, args.rate);
+        let crowd = Crowd { target, host: None, answer: ANSWER, users, rate, pays: args.chaos, seed };
         let begun = Instant::now();
         let tally = Arc::new(Mutex::new(Tally::new(crowd.count(), begun)));
         let users = Users::arrive(crowd, &tally).map_err(failed("users"))?;
@@ -159,14 +162,15 @@ impl DemoStage {
 }
 
 /// The config of the demo, as anybody could write it.
-fn config_text(args: &DemoArgs, shops: &[Shop]) -> String {
+fn config_text(args: &DemoArgs, pay: PayShield, shops: &[Shop]) -> String {
     let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let (listener, admin) = (loopback(args.port), loopback(args.admin_port));
-    let versions = ShopVersion::ALL.into_iter().zip(shops).map(|(version, shop)| {
-        let endpoints: Vec<_> = shop.endpoints.iter().map(|endpoint| format!("\"{endpoint}\"")).collect();
-        format!("[services.{SERVICE}.versions.{version}]\nendpoints = [{}]\n", endpoints.join(", "))
-    });
-    let versions: String = versions.collect();
+    let versions = versions_text(SERVICE, shops);
+    let pay = if args.chaos {
+        pay_service::config_text(pay, SALT, &versions_text(pay_service::SERVICE, shops))
+    } else {
+        String::new()
+    };
     // With a bug, users are shielded from it: that is how one would release.
     let shield = if args.bug.is_some() { "shield = true\n" } else { "" };
     let (listed, flag) = if args.flags || args.script {
@@ -180,6 +184,14 @@ fn config_text(args: &DemoArgs, shops: &[Shop]) -> String {
         "[listeners.public]\naddress = \"{listener}\"\n[admin]\naddress = \"{admin}\"\n\
          [proxy]\nshutdown_timeout = \"1s\"\nrevision_header = true\n\
          [services.{SERVICE}]\nsticky = [\"header:x-user-id\"]\nsalt = \"{SALT}\"\nsplit = {{ v1 = 100, v2 = 0 }}\n\
-         {shield}{listed}{versions}{flag}"
+         {shield}{listed}{versions}{flag}{pay}"
     )
+}
+
+fn versions_text(service: &str, shops: &[Shop]) -> String {
+    let versions = ShopVersion::ALL.into_iter().zip(shops).map(|(version, shop)| {
+        let endpoints: Vec<_> = shop.endpoints.iter().map(|endpoint| format!("\"{endpoint}\"")).collect();
+        format!("[services.{service}.versions.{version}]\nendpoints = [{}]\n", endpoints.join(", "))
+    });
+    versions.collect()
 }

@@ -56,6 +56,8 @@ pub(crate) struct Crowd {
     pub(crate) users: u32,
     /// Requests a second of all of them.
     pub(crate) rate: u32,
+    /// Whether three of ten requests are payments.
+    pub(crate) pays: bool,
     /// Decides what they ask for and how long they think.
     pub(crate) seed: u32,
 }
@@ -123,6 +125,7 @@ impl Users {
 /// One connection and the users that share it.
 struct Lane<T> {
     target: SocketAddr,
+    pays: bool,
     host: String,
     tally: Arc<Mutex<T>>,
     random: StdRng,
@@ -148,9 +151,9 @@ impl<T: AnswerCount> Lane<T> {
         let now = Instant::now();
         let first = |user| Reverse((now + interval.mul_f64(random.random_range(0.0..1.0)), user));
         let due = (index..crowd.count()).step_by(lanes).map(first).collect();
-        let target = crowd.target;
+        let Crowd { target, pays, .. } = crowd;
         let host = crowd.host.map_or_else(|| target.to_string(), str::to_owned);
-        Self { target, host, tally, random, due, interval, sender: None }
+        Self { target, pays, host, tally, random, due, interval, sender: None }
     }
 
     async fn run(mut self) -> Option<Infallible> {
@@ -182,11 +185,12 @@ impl<T: AnswerCount> Lane<T> {
         result.map_err(|why| VisitError::Failed { request: name, why })
     }
 
-    /// Mostly the front page, often an item, sometimes the cart.
+    /// Mostly the front page, often an item, sometimes the cart or a payment.
     fn next_request(&mut self, user: usize) -> http::Result<Request<Full<Bytes>>> {
         let request = Request::builder().header(HOST, &self.host).header("x-user-id", key(user));
         let item = self.random.random_range(1..=50_u32);
         match self.random.random_range(0..10_u8) {
+            7.. if self.pays => request.method("PUT").uri(format!("/pay/{item}")).body(Full::default()),
             0..6 => request.uri(Uri::from_static("/")).body(Full::default()),
             6..9 => request.uri(format!("/items/{item}")).body(Full::default()),
             _ => {
@@ -246,7 +250,7 @@ mod tests {
     }
 
     fn crowd(target: SocketAddr, users: u32, seed: u32) -> Crowd {
-        Crowd { target, host: None, answer: Duration::from_millis(5), users, rate: 400, seed }
+        Crowd { target, host: None, answer: Duration::from_millis(5), users, rate: 400, pays: false, seed }
     }
 
     fn visit(target: SocketAddr, users: u32, enough: impl Fn(&Tally) -> bool) -> Tally {

@@ -295,9 +295,13 @@ fn ms(quantiles: &Value) -> Option<String> {
 }
 
 fn stages(rollout: &Value) -> String {
+    let copies = |stage: &Value| match stage["mirror"].as_f64() {
+        Some(_) => format!("mirror {} %", number(&stage["mirror"], 3)),
+        None => member(stage, "what"),
+    };
     let stage = |stage: &Value| match (stage["weight"].as_f64(), stage["seconds"].as_f64()) {
         (Some(_), Some(seconds)) => format!("{} % for {}", number(&stage["weight"], 3), time(seconds)),
-        (None, Some(seconds)) => format!("{} for {}", member(stage, "what"), time(seconds)),
+        (None, Some(seconds)) => format!("{} for {}", copies(stage), time(seconds)),
         _ => member(stage, "what"),
     };
     let all: Vec<String> = list(rollout, "stages").map(stage).collect();

@@ -102,9 +102,15 @@ impl VersionRow {
             let (address, state) = (member(endpoint, "address"), member(endpoint, "state"));
             format!("{address} is {state}: {}", member(endpoint, "reason"))
         });
-        let address = |endpoint: &Value| match endpoint["state"].as_str() {
-            Some("ready") | None => member(endpoint, "address"),
-            Some(_) => format!("{} ({})", member(endpoint, "address"), member(endpoint, "state")),
+        let address = |endpoint: &Value| {
+            let address = member(endpoint, "address");
+            let state = endpoint["state"].as_str().filter(|state| *state != "ready");
+            let state = state.map(|_| member(endpoint, "state"));
+            let zone = endpoint["zone"].as_str().map(|_| format!("zone {}", member(endpoint, "zone")));
+            match [state, zone].into_iter().flatten().collect::<Vec<_>>().join(", ") {
+                said if said.is_empty() => address,
+                said => format!("{address} ({said})"),
+            }
         };
         Self {
             name: member(version, "name"),

@@ -263,7 +263,8 @@ impl GameRunner {
         let recipe = ShopRecipe { bug, pace: ShopPace::Steady, all_requests: f64::from(RATE), seed };
         self.traffic.rebuild(recipe);
         let host = Some(strategy.host());
-        let crowd = Crowd { target: self.target, host, answer: USUAL, users: USERS, rate: RATE, seed: self.seed };
+        let crowd =
+            Crowd { target: self.target, host, answer: USUAL, users: USERS, rate: RATE, pays: false, seed: self.seed };
         self.tally = Arc::new(Mutex::new(GameTally::new(crowd.count(), SLOW)));
         self.users = Some(GameUsers { users: Users::arrive(crowd, &self.tally)?, since: self.now() });
         Ok(())
