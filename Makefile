@@ -6,6 +6,9 @@ RUNS ?= 1000
 # For how long it plays at the most.
 MINUTES ?= 20
 
+# How many chaos experiments `make chaos-table` plays of each kind.
+CHAOS_RUNS ?= 1000
+
 # How often `make judge-live` plays each.
 LIVE_RUNS ?= 20
 
@@ -31,7 +34,7 @@ ONCE = RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/.ci/rustc CLIPPY_ARGS=-Dwarnings cargo 
 # Most tests wait for something most of the time; with more of them at once the few that work keep others waiting too long.
 THREADS ?= $(shell expr 4 '*' $$(nproc))
 
-.PHONY: judge-table judge-live test needs tools fmt lint doc soak fuzz testssl flagd-oracle experiments-oracle bench bench-flip bench-growth bench-experiments bench-ofrep bench-guard bench-peers bench-idle golden peers pgo console-load screenshots
+.PHONY: judge-table judge-live chaos-table test needs tools fmt lint doc soak fuzz testssl flagd-oracle experiments-oracle bench bench-flip bench-growth bench-experiments bench-ofrep bench-guard bench-peers bench-idle golden peers pgo console-load screenshots
 
 # Benches are checked and linted, but not linked and not run.
 test: needs fmt
@@ -106,6 +109,11 @@ judge-table:
 # nothing else to do.
 judge-live:
 	LIVE_RUNS=$(LIVE_RUNS) cargo test --test it judge_live_ -- --nocapture --test-threads=1
+
+# Plays CHAOS_RUNS chaos experiments of each kind: how many are called broken of those that do nothing, and how soon the broken ones
+# end. A minute for a thousand; the suite plays some of each.
+chaos-table:
+	CHAOS_RUNS=$(CHAOS_RUNS) CHAOS_SECONDS=600 cargo test --release --lib -- --nocapture chaos_run::tests::chaos_table
 
 bench:
 	cargo bench --bench compile --bench decide --bench proxy --bench slots

@@ -12,6 +12,7 @@
 
 mod admin;
 mod attacks;
+mod chaos;
 mod clients;
 mod config;
 mod console;
@@ -22,8 +23,10 @@ mod flags;
 mod fuzz;
 mod h2;
 mod http;
+mod mirror;
 mod operations;
 mod rollout;
+mod slo;
 mod soak;
 mod support;
 mod tls;

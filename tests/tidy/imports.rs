@@ -7,7 +7,7 @@ use super::source::{Source, heads, holds, words};
 
 /// What each module may import. `proxy` and `upstream` meet `control` in `app` only; `cli` stands above `app`
 /// and is used by `main`, never from below.
-const MAY_IMPORT: [(&str, &[&str]); 36] = [
+const MAY_IMPORT: [(&str, &[&str]); 41] = [
     ("problem", &[]),
     ("supervise", &[]),
     ("database", &[]),
@@ -23,8 +23,11 @@ const MAY_IMPORT: [(&str, &[&str]); 36] = [
     ("http2", &[]),
     ("table", &["problem", "shared", "stats", "flagd", "tls", "message"]),
     ("flags", &["flagd", "table"]),
+    ("mirror", &["shared", "table"]),
     ("rollout", &["problem", "shared", "stats", "table"]),
     ("experiment", &["problem", "shared", "table", "rollout"]),
+    ("chaos", &["problem", "shared", "stats", "table", "rollout"]),
+    ("slo", &["shared", "stats", "table"]),
     ("ledger", &["problem", "supervise", "database", "shared", "table", "rollout", "experiment"]),
     ("events", &["problem", "shared", "stats", "experiment", "ledger"]),
     ("ofrep", &["shared", "stats", "message", "flagd", "table", "flags", "tokens", "experiment", "ledger"]),
@@ -43,6 +46,7 @@ const MAY_IMPORT: [(&str, &[&str]); 36] = [
             "http2",
             "table",
             "flags",
+            "mirror",
             "ofrep",
             "tokens",
             "experiment",
@@ -51,7 +55,7 @@ const MAY_IMPORT: [(&str, &[&str]); 36] = [
             "events",
         ],
     ),
-    ("config", &["problem", "shared", "stats", "jwt", "flagd", "tls", "table", "rollout", "experiment"]),
+    ("config", &["problem", "shared", "stats", "jwt", "flagd", "tls", "table", "rollout", "experiment", "chaos"]),
     ("simulation", &["problem", "table", "rollout", "config"]),
     ("files", &["problem", "table"]),
     ("document", &["shared"]),
@@ -72,10 +76,25 @@ const MAY_IMPORT: [(&str, &[&str]); 36] = [
             "config",
         ],
     ),
+    ("slo_keeper", &["problem", "shared", "stats", "table", "slo", "control"]),
     ("endpoints", &["problem", "shared", "stats", "tls", "table", "outbound", "control"]),
     (
         "metrics",
-        &["supervise", "log", "shared", "stats", "jwt", "tls", "table", "rollout", "experiment", "ledger", "control"],
+        &[
+            "supervise",
+            "log",
+            "shared",
+            "stats",
+            "jwt",
+            "tls",
+            "table",
+            "rollout",
+            "experiment",
+            "ledger",
+            "control",
+            "slo",
+            "slo_keeper",
+        ],
     ),
     (
         "release",
@@ -94,7 +113,12 @@ const MAY_IMPORT: [(&str, &[&str]); 36] = [
             "metrics",
             "experiment",
             "ledger",
+            "slo_keeper",
         ],
+    ),
+    (
+        "chaos_runner",
+        &["problem", "shared", "stats", "table", "rollout", "chaos", "config", "outbound", "control", "metrics"],
     ),
     (
         "admin",
@@ -116,10 +140,14 @@ const MAY_IMPORT: [(&str, &[&str]); 36] = [
             "endpoints",
             "metrics",
             "release",
+            "chaos",
+            "chaos_runner",
             "simulation",
             "experiment",
             "ledger",
             "events",
+            "slo",
+            "slo_keeper",
         ],
     ),
     (
@@ -143,12 +171,14 @@ const MAY_IMPORT: [(&str, &[&str]); 36] = [
             "endpoints",
             "metrics",
             "release",
+            "chaos_runner",
             "admin",
             "proxy",
             "upstream",
             "experiment",
             "ledger",
             "events",
+            "slo_keeper",
         ],
     ),
     (
@@ -193,6 +223,7 @@ const MAY_IMPORT: [(&str, &[&str]); 36] = [
             "table",
             "tokens",
             "ledger",
+            "slo_keeper",
         ],
     ),
     ("main", &["cli"]),
@@ -200,7 +231,20 @@ const MAY_IMPORT: [(&str, &[&str]); 36] = [
 
 /// Modules without async, I/O, clock and randomness of their own: time and chance are arguments (`impl rand::Rng` is
 /// one).
-const PURE: [&str; 9] = ["problem", "shared", "stats", "flagd", "table", "flags", "rollout", "experiment", "config"];
+const PURE: [&str; 12] = [
+    "problem",
+    "shared",
+    "stats",
+    "flagd",
+    "table",
+    "flags",
+    "mirror",
+    "rollout",
+    "experiment",
+    "chaos",
+    "slo",
+    "config",
+];
 
 /// What the pure modules must not name.
 const IMPURE: [&str; 11] = [

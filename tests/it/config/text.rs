@@ -184,15 +184,28 @@ proptest! {
 }
 
 /// Where the keys of each raw section stand in a file.
-const SECTIONS: [(&str, &[&str]); 55] = [
+const SECTIONS: [(&str, &[&str]); 70] = [
     ("access_log.rs RawAccessLog", &["access_log"]),
     ("admin.rs RawAdmin", &["admin"]),
     ("admin.rs RawToken", &["admin.tokens.X"]),
     ("admin.rs RawClient", &["admin.clients.X"]),
     ("callers.rs RawCallerToken", &["events.tokens.X", "ofrep.tokens.X"]),
+    ("mod.rs RawChaos", &["chaos"]),
+    ("experiment.rs RawChaosExperiment", &["chaos.experiments.X"]),
+    ("target.rs RawFaultTarget", &["chaos.experiments.X.target"]),
+    ("fault.rs RawFault", &["chaos.experiments.X.fault"]),
+    ("fault.rs RawFaultLatency", &["chaos.experiments.X.fault.latency"]),
+    ("fault.rs RawAbortTable", &["chaos.experiments.X.fault.abort"]),
+    ("fault.rs RawChaosCommand", &["chaos.experiments.X.fault.command"]),
+    ("hypothesis.rs RawHypothesis", &["chaos.experiments.X.hypothesis"]),
+    ("hypothesis.rs RawErrorsBelief", &["chaos.experiments.X.hypothesis.errors"]),
+    ("hypothesis.rs RawLatencyBelief", &["chaos.experiments.X.hypothesis.latency"]),
+    ("hypothesis.rs RawChaosStop", &["chaos.experiments.X.stop_when"]),
     ("condition.rs RawCondition", &["services.X.rules.when"]),
     ("definition.rs RawExperiment", &["experiments.X"]),
     ("definition.rs RawArms", &["experiments.X.arms"]),
+    ("mirror.rs RawMirror", &["services.X.mirror"]),
+    ("mirror.rs RawMirrorCompare", &["services.X.mirror.compare"]),
     ("metric.rs RawExperimentMetric", &["experiments.X.metrics"]),
     ("metric.rs RawRequestMatch", &["experiments.X.metrics.when"]),
     ("events.rs RawEvents", &["events"]),
@@ -224,6 +237,8 @@ const SECTIONS: [(&str, &[&str]); 55] = [
     ("raw_flags.rs RawImport", &["flags"]),
     ("mod.rs RawService", &["services.X"]),
     ("shield.rs RawShieldTable", &["services.X.shield"]),
+    ("slo.rs RawSlo", &["services.X.slo"]),
+    ("slo.rs RawLatency", &["services.X.slo.latency"]),
     ("smoke.rs RawSmoke", &["services.X.rollout.smoke"]),
     ("own_metrics.rs RawMetric", &["services.X.rollout.metrics"]),
     ("own_metrics.rs RawCompare", &["services.X.rollout.metrics.compare"]),
@@ -239,7 +254,7 @@ const SECTIONS: [(&str, &[&str]); 55] = [
     ("tls.rs RawClientTls", &["services.X.versions.X.tls"]),
     ("tls.rs RawKeyPair", &["listeners.X.tls.certificates"]),
     ("token_keys.rs RawJwt", &["jwt"]),
-    ("url.rs RawWebhook", &["services.X.rollout.webhook"]),
+    ("url.rs RawWebhook", &["services.X.rollout.webhook", "chaos.experiments.X.stop_when.webhook"]),
     ("version.rs RawVersion", &["services.X.versions.X"]),
 ];
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::chaos::CHAOS;
 use super::{FLAGS, Stand};
 use crate::support::browser::Tab;
 use crate::support::load::Load;
@@ -12,11 +13,14 @@ use crate::support::release::{id, visitors};
 /// A proxy where every room has something to show: users, revisions with reasons, a rollout that was turned back and
 /// one that waits for a person, a flag, and an experiment under way.
 pub(super) fn furnished(untested: &str) -> Option<(Stand, Load)> {
-    let stand = Stand::new(untested, |setup| setup.service("flags = [\"theme\"]").bottom(FLAGS))?;
+    let stand = Stand::new(untested, |setup| setup.service("flags = [\"theme\"]").bottom(FLAGS).bottom(CHAOS))?;
     let load = Load::start(visitors(stand.proxy.address, &["/", "/orders", "/basket"], 100, false));
     for (v2, reason) in [(10, "a first look"), (40, "more of it"), (0, "")] {
         stand.proxy.put("/v1/services/site/split", &json!({ "v1": 100 - v2, "v2": v2, "reason": reason }).to_string());
     }
+    // Before the rollouts: there is no fault on a service that has one.
+    stand.proxy.call("POST", "/v1/chaos", &json!({ "experiment": "slow", "reason": "a first try" }).to_string());
+    stand.proxy.call("POST", "/v1/chaos/stop", "{}");
     let plan = json!({ "steps": [20, 100], "bake": "10m", "judge": { "warm_up": "0s", "slower": false } });
     let first =
         id(&stand.operator.start(json!({ "service": "site", "to": "v2", "plan": plan, "reason": "the new basket" })));
@@ -37,7 +41,11 @@ pub(super) fn rooms(tab: &Tab) -> Vec<String> {
     let paths = tab.js(list);
     let paths = paths.as_array().expect("a list").iter().map(|path| path.as_str().expect("a path"));
     let filled = paths.filter(|path| *path != "game").map(|path| {
-        let path = path.replace(":service", "site").replace(":flag", "theme").replace(":experiment", "color");
+        let path = path
+            .replace(":service", "site")
+            .replace(":flag", "theme")
+            .replace(":experiment", "color")
+            .replace(":run", "1");
         format!("#/{}", path.replace(":id", "2"))
     });
     filled.collect()

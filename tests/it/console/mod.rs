@@ -2,6 +2,7 @@
 //! the API, not only on the page.
 
 mod actions;
+mod chaos;
 mod every_room;
 mod game;
 mod hostile;

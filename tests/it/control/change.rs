@@ -9,7 +9,7 @@ use pointsman::testing::control::change::{Entry, History, PlanError, Planned, pl
 use pointsman::testing::control::{Change, FileSpecs, RollbackScope, State};
 use pointsman::testing::problem::{Problem, ProblemKind};
 use pointsman::testing::table::{
-    Addresses, EndpointAddress, ExperimentRun, FlagState, HostPort, Name, SLOTS, Slots, Weight, Weights,
+    Addresses, EndpointAddress, ExperimentRun, FlagState, HostPort, Name, SLOTS, Traffic, Weight, Weights,
 };
 use proptest::prelude::*;
 
@@ -33,8 +33,7 @@ struct Row {
     revision: u64,
     restores: Option<u64>,
     service: Name,
-    salt: Arc<str>,
-    slots: Slots,
+    traffic: Traffic,
 }
 
 struct FlagRow {
@@ -59,9 +58,9 @@ impl History for Past {
         Ok(own.map(|row| Entry { revision: row.revision, restores: row.restores }).collect())
     }
 
-    fn split_at(&self, service: &Name, revision: u64) -> Result<Option<(Arc<str>, Slots)>, Infallible> {
+    fn traffic_at(&self, service: &Name, revision: u64) -> Result<Option<Traffic>, Infallible> {
         let own = self.splits.iter().rev().find(|row| row.service == *service && row.revision <= revision);
-        Ok(own.map(|row| (Arc::clone(&row.salt), row.slots.clone())))
+        Ok(own.map(|row| Traffic { drained: BTreeSet::new(), ..row.traffic.clone() }))
     }
 
     fn flag_entries(&self, flag: &Name) -> Result<Vec<Entry>, Infallible> {
@@ -104,13 +103,12 @@ impl World {
         let changed = planned.is_revision(&self.state);
         self.state.revision += u64::from(changed);
         for (service, traffic) in &planned.next {
-            if self.state.splits_anew(service, traffic) {
+            if self.state.traffic_anew(service, traffic) {
                 self.past.splits.push(Row {
                     revision: self.state.revision,
                     restores: planned.restores,
                     service: service.clone(),
-                    salt: Arc::clone(&traffic.salt),
-                    slots: traffic.slots.clone(),
+                    traffic: Traffic::clone(traffic),
                 });
             }
         }
@@ -154,7 +152,7 @@ impl World {
     }
 
     fn intended(&self, service: &str) -> String {
-        self.state.intent[&name(service)].to_string()
+        self.state.intent[&name(service)].split.to_string()
     }
 
     /// Salt and runs of all services.

@@ -5,6 +5,7 @@ mod durable;
 mod experiments;
 mod flags;
 mod hold;
+mod mirror;
 mod store;
 mod store_lost;
 mod switch;

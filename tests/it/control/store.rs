@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pointsman::testing::control::ServiceIntent;
 use pointsman::testing::control::change::Action;
 use pointsman::testing::control::store::{FORMAT, Header, Record, Store, StoreError};
-use pointsman::testing::table::{EndpointAddress, Traffic};
+use pointsman::testing::table::{EndpointAddress, MirrorShare, Traffic};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -28,12 +29,12 @@ fn put(store: &mut Store, number: u64, traffic: &Traffic) -> Result<(), StoreErr
         restores: None,
         forced: (number == 2).then_some("shop v2 has none"),
     };
-    let split = traffic.slots.weights();
+    let said = ServiceIntent { split: traffic.slots.weights(), mirror: traffic.mirror.clone() };
     store.commit(&Record {
         revision: Some(header),
         splits: vec![(&service, traffic)],
         drained: vec![(&service, &traffic.drained)],
-        intent: vec![(&service, &split)],
+        intent: vec![(&service, &said)],
         ..Record::default()
     })
 }
@@ -46,6 +47,7 @@ fn traffic(split: &str) -> Traffic {
 fn what_was_committed_is_there_after_reopening() {
     let (_folder, path) = place();
     let mut kept = traffic("v1=33.333 v2=66.667");
+    kept.mirror = Some(MirrorShare::parse("v1*10000").unwrap());
     for drained in ["[::1]:80", "10.0.0.1:80", "backend.internal:80"] {
         kept.drained.insert((name("v1"), EndpointAddress::new(drained).unwrap()));
     }
@@ -58,7 +60,7 @@ fn what_was_committed_is_there_after_reopening() {
     let loaded = store.load().expect("a good store");
     assert_eq!(loaded.revision, 2);
     assert_eq!(*loaded.traffic["shop"], kept);
-    assert_eq!(loaded.intent["shop"], weights("v1=33.333 v2=66.667"));
+    assert_eq!(loaded.intent["shop"].split, weights("v1=33.333 v2=66.667"));
     let newest = &store.revisions(None, 1).expect("a read")[0];
     assert_eq!((newest.number, newest.author.as_str(), newest.reason.as_deref()), (2, "ada", Some("why")));
     assert_eq!(newest.difference[0].moved, 0.66667);
@@ -227,7 +229,7 @@ fn what_was_written_to_a_lost_file_is_taken_out_again() {
     assert!(matches!(error, StoreError::Misplaced { .. }), "{error}");
     let loaded = store.load().expect("a read");
     assert_eq!((loaded.revision, &*loaded.traffic["shop"]), (1, &first), "nothing of it was acknowledged");
-    assert_eq!(loaded.intent["shop"], weights("v1=100"));
+    assert_eq!(loaded.intent["shop"].split, weights("v1=100"));
     fs::rename(&away, &inside).unwrap();
     put(&mut store, 2, &traffic("v2=100")).expect("the same number, in the files that are back");
     assert_eq!(store.load().expect("a read").revision, 2);

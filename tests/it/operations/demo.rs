@@ -41,6 +41,17 @@ fn a_flag_is_launched_to_exactly_the_users_of_v2_and_taken_back() {
 }
 
 #[test]
+fn a_fault_breaks_a_hypothesis_and_with_a_shield_it_holds() {
+    let output = demo_with("1500").arg("--chaos").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    let endings: Vec<_> = text.lines().filter(|line| line.starts_with("as it should be: ")).collect();
+    assert_eq!(endings, ["as it should be: broken", "as it should be: held"], "{text}");
+    assert!(text.contains("hypothesis broken after"), "{text}");
+    println!("{text}");
+}
+
+#[test]
 fn in_a_pipe_it_prints_lines_and_ends_on_a_signal() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = demo().current_dir(folder.path()).stdout(Stdio::piped()).spawn().unwrap();

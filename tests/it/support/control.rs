@@ -86,6 +86,7 @@ impl Control {
             clock: Clock(Instant::now()),
             notifier,
             guardrails: Default::default(),
+            slo: Default::default(),
             known: watch::channel(Arc::default()).1,
             targets,
         });
@@ -93,6 +94,7 @@ impl Control {
         let exporter = Arc::new(
             Exporter::new(Sources {
                 logs: Default::default(),
+                slo: Default::default(),
                 supervisor: Default::default(),
                 rollouts: ends.gauges,
                 published,
@@ -121,6 +123,7 @@ impl Control {
             briefs: ends.briefs,
             board: Arc::default(),
             experiments,
+            chaos: Default::default(),
         });
         let (stop, stopped) = oneshot::channel();
         let shutdown = async {

@@ -2,8 +2,12 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::sync::{Mutex, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
+
+use pointsman::testing::control::publish::Published;
+use pointsman::testing::stats::Registry;
+use pointsman::testing::table::FaultInForce;
 
 use super::{Client, Origin};
 
@@ -119,6 +123,8 @@ pub(crate) struct Proxy {
     /// Where operators connect.
     pub(crate) admin: SocketAddr,
     ofrep: Option<SocketAddr>,
+    published: Published,
+    registry: Arc<Registry>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     stopped: Mutex<mpsc::Receiver<()>>,
 }
@@ -144,6 +150,7 @@ impl Proxy {
         let options = pointsman::app::Options { in_memory: true, park_after, ..Default::default() };
         let bound = pointsman::app::Bound::bind(config, options).unwrap();
         let addresses = bound.addresses();
+        let (published, registry) = bound.published();
         let pointsman::testing::admin::Address::Tcp(admin) = addresses.admin else {
             panic!("the admin API is not on TCP")
         };
@@ -157,13 +164,19 @@ impl Proxy {
             done.send(()).ok();
             result.unwrap();
         });
-        Self { address, admin, ofrep, stop: Some(stop), stopped: Mutex::new(stopped) }
+        Self { address, admin, ofrep, published, registry, stop: Some(stop), stopped: Mutex::new(stopped) }
     }
 
     /// Where programs ask for flags.
     #[track_caller]
     pub(crate) fn ofrep(&self) -> SocketAddr {
         self.ofrep.expect("a listener for calls for flags")
+    }
+
+    /// Puts these faults in force, and no others: past the control plane.
+    pub(crate) fn put_faults(&self, faults: &[Arc<FaultInForce>]) {
+        let table = self.published.load().with_faults(faults, &self.registry);
+        self.published.store(Arc::new(table));
     }
 
     /// A connection to it.

@@ -42,7 +42,9 @@ pub fn service(service: &str, split: &str) -> ServiceSpec {
         versions: split.iter().map(|(name, _)| name).zip((1..).step_by(10)).map(version).collect(),
         split,
         rules: Vec::new(),
+        mirror: None,
         policy: Policy::default(),
+        slo: None,
     }
 }
 
