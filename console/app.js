@@ -52,7 +52,7 @@ class App {
     const brand = h('a', { class: 'brand', href: to() }, h('img', { src: 'console/icon.svg', alt: '', width: 24, height: 24 }), NAME);
     const theme = h('button', { type: 'button', class: 'quiet theme', 'aria-label': 'Light or dark', title: 'Light or dark', onclick: switchTheme }, '◐');
     const end = h('div', { class: 'end' }, this.#connection, this.#who, this.#out, theme);
-    document.body.append(skip, h('header', {}, brand, this.#nav, this.#alarm.element, end), this.#banner, this.#main);
+    document.body.append(skip, h('header', {}, brand, this.#nav, end, this.#alarm.element), this.#banner, this.#main);
     prepareNotices();
     live.addEventListener('change', () => this.#soon());
     live.addEventListener('connection', () => this.#connected());
@@ -124,6 +124,8 @@ class App {
       room.path === 'rollouts' && waiting > 0
         ? h('span', { class: 'count' }, String(waiting), h('span', { class: 'heard' }, waiting === 1 ? ' waits for a person' : ' wait for a person'))
         : null)));
+    // On a phone there are more of them than fit beside each other.
+    this.#nav.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   }
 
   /** The connection has become another one. */

@@ -42,7 +42,7 @@ export class ChaosAlarm {
  *
  * @param {HTMLButtonElement} button
  */
-export async function stopAll(button) {
+async function stopAll(button) {
   button.disabled = true;
   try {
     const { stopped } = await call('POST', 'v1/chaos/stop', { body: {} });

@@ -3,8 +3,7 @@
 
 import { act, problem } from '../action.js';
 import { call } from '../api.js';
-import { expected, fault, runsOf, stateBadge, stopsWhen, target, underWay, words } from '../chaos.js';
-import { stopAll } from '../chaos_alarm.js';
+import { expected, fault, runsOf, stateBadge, stopsWhen, target, words } from '../chaos.js';
 import { command } from '../command.js';
 import { h, keyed, replace, setText } from '../dom.js';
 import { duration, percent, when } from '../format.js';
@@ -20,7 +19,6 @@ class Chaos extends HTMLElement {
   #timer = 0;
   #seen = '';
   #leaving = new AbortController();
-  #stop = h('button', { type: 'button', class: 'danger', hidden: true, onclick: () => void stopAll(this.#stop) }, 'End everything');
   #limits = h('p', { class: 'dim' });
   #trouble = h('div', { role: 'alert' });
   #list = h('ul', { class: 'plain' });
@@ -30,7 +28,7 @@ class Chaos extends HTMLElement {
     h('table', {}, h('thead', {}, h('tr', {}, ['Run', 'Experiment', 'Service', 'Ending', 'Begun', 'By', 'What was found'].map((name) => h('th', { scope: 'col' }, name)))), this.#rows)));
 
   connectedCallback() {
-    this.append(h('div', { class: 'row heading' }, h('h1', {}, 'Chaos experiments'), this.#stop), this.#limits, this.#trouble,
+    this.append(h('div', { class: 'row heading' }, h('h1', {}, 'Chaos experiments')), this.#limits, this.#trouble,
       h('div', { class: 'stack' }, this.#list, this.#none, this.#runs));
     this.#timer = window.setInterval(() => document.hidden || void this.#read(), EVERY_MS);
   }
@@ -42,7 +40,6 @@ class Chaos extends HTMLElement {
 
   /** @param {any} state */
   refresh(state) {
-    this.#stop.hidden = !canAct() || underWay(state).length === 0;
     const seen = JSON.stringify([runsOf(state), canAct()]);
     if (seen === this.#seen) return;
     this.#seen = seen;

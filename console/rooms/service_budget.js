@@ -18,7 +18,8 @@ export class BudgetLine {
     const { budget } = service;
     this.element.hidden = !budget;
     if (!budget) return;
-    setText(this.#left, budgetInWords(budget));
+    const words = budgetInWords(budget);
+    setText(this.#left, words.charAt(0).toUpperCase() + words.slice(1));
     setAttribute(this.#left, 'class', budget.left_percent < 0 ? 'problem' : budget.left_percent < 20 ? 'warning' : null);
     setAttribute(this.#bar, 'value', String(Math.min(100, Math.max(0, budget.left_percent))));
     const rates = ['5m', '1h', '6h', '3d'].map((window) => `${rate(budget.burn[window])} over ${window}`);

@@ -156,11 +156,12 @@ impl CountedPart {
         format!("{some} of the last {all} {what} in {} ({})", time(took), percent(self.found()))
     }
 
-    /// `, after 17 of 2,235 before`.
+    /// `, after 17 of 2,235 before`; nothing where nothing could be counted before, as of latencies without a threshold.
     fn before(&self) -> String {
-        self.late.map_or_else(String::new, |(_, [some, all])| {
-            format!(", after {} of {} before", thousands(some as f64), thousands(all as f64))
-        })
+        match self.late {
+            None | Some((_, [_, 0])) => String::new(),
+            Some((_, [some, all])) => format!(", after {} of {} before", thousands(some as f64), thousands(all as f64)),
+        }
     }
 }
 
@@ -394,5 +395,12 @@ mod tests {
     fn times_are_said_as_people_say_them() {
         let said = [0, 40, 100, 2_400, 6_000, 68_400, 260_000].map(|seconds| about(Duration::from_secs(seconds)));
         assert_eq!(said, ["0 s", "40 s", "2 min", "40 min", "1.7 h", "19 h", "3 days"]);
+    }
+
+    #[test]
+    fn what_could_not_be_counted_before_a_stretch_is_not_told() {
+        let part = |before| CountedPart { some: 17, all: 20, late: Some((Duration::from_secs(12), before)) };
+        assert_eq!(part([1, 2_235]).before(), ", after 1 of 2,235 before");
+        assert_eq!(part([0, 0]).before(), "");
     }
 }

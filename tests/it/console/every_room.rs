@@ -11,9 +11,11 @@ use crate::support::load::Load;
 use crate::support::release::{id, visitors};
 
 /// A proxy where every room has something to show: users, revisions with reasons, a rollout that was turned back and
-/// one that waits for a person, a flag, and an experiment under way.
+/// one that waits for a person, a flag, an experiment under way, a chaos run, an error budget, and a mirror.
 pub(super) fn furnished(untested: &str) -> Option<(Stand, Load)> {
-    let stand = Stand::new(untested, |setup| setup.service("flags = [\"theme\"]").bottom(FLAGS).bottom(CHAOS))?;
+    let service = "flags = [\"theme\"]\nslo = { availability = 99, latency = { under = \"300ms\", share = 99 } }\n\
+                   mirror = { to = \"v2\", share = 20, compare = { body = \"exact\" } }";
+    let stand = Stand::new(untested, |setup| setup.service(service).bottom(FLAGS).bottom(CHAOS))?;
     let load = Load::start(visitors(stand.proxy.address, &["/", "/orders", "/basket"], 100, false));
     for (v2, reason) in [(10, "a first look"), (40, "more of it"), (0, "")] {
         stand.proxy.put("/v1/services/site/split", &json!({ "v1": 100 - v2, "v2": v2, "reason": reason }).to_string());

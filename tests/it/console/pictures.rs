@@ -44,6 +44,27 @@ flag = "new-basket"
 arms = { control = "off", treatment = "on" }
 share = 60
 metrics = [{ name = "purchase", kind = "conversion", when = { method = "POST", path = "/shop/orders" } }]
+[services.search.slo]
+availability = 99.9
+latency = { under = "300ms", share = 99 }
+[services.search.mirror]
+to = "v2"
+share = 20
+compare = { body = "exact" }
+[chaos]
+enabled = true
+[chaos.experiments.slow-images]
+target = { service = "images", share = 5 }
+fault = { latency = { fixed = "80ms", jitter = "20ms" } }
+baseline = "5s"
+duration = "20m"
+hypothesis = { errors = { ratio_max = 1.5 }, latency = { slower_max = 1.5 } }
+[chaos.experiments.dead-account]
+target = { service = "accounts", share = 5 }
+fault = { latency = { fixed = "0ms" } }
+baseline = "5s"
+duration = "20m"
+hypothesis = { errors = { ratio_max = 1.5 } }
 "#;
 
 struct Town {
@@ -103,6 +124,8 @@ impl Town {
         self.process
             .send(Method::POST, "/v1/experiments/button/start", json!({ "reason": "does it sell more" }))
             .expect("started");
+        let chaos = json!({ "experiment": "slow-images", "reason": "before the sale" });
+        self.process.send(Method::POST, "/v1/chaos", chaos).expect("begun");
         sleep(0.2);
         for (v2, reason) in [(5, "first look at the new ranking"), (20, "looks good"), (50, "half of everybody")] {
             self.shift("search", v2, reason);
@@ -125,12 +148,13 @@ impl Town {
         let again =
             id(&self.operator.start(json!({ "service": "shop", "to": "v2", "plan": plan, "reason": "basket 2.4.1" })));
         self.operator.until_judged(again, 300);
+        self.process.send(Method::POST, "/v1/chaos", json!({ "experiment": "dead-account" })).expect("begun");
         sleep(0.3);
     }
 }
 
 /// What is shown, and whether the documents show it, under which name.
-const ROOMS: [(&str, &str); 11] = [
+const ROOMS: [(&str, &str); 13] = [
     ("overview", "#/"),
     ("service", "#/service/search"),
     ("rollouts", "#/rollouts"),
@@ -142,6 +166,8 @@ const ROOMS: [(&str, &str); 11] = [
     ("flag", "#/flag/new-basket"),
     ("experiments", "#/experiments"),
     ("experiment", "#/experiment/button"),
+    ("chaos", "#/chaos"),
+    ("chaos-run", "#/chaos/1"),
 ];
 
 fn root() -> PathBuf {
@@ -228,7 +254,7 @@ fn console_pictures_of_the_game() {
 /// The name of a picture of the documents.
 fn shown(name: &str, scheme: &str, device: &str) -> Option<String> {
     match (name, scheme, device) {
-        ("overview" | "rollout-back" | "service" | "history" | "action", "light", "desktop") => {
+        ("overview" | "rollout-back" | "service" | "history" | "action" | "chaos-run", "light", "desktop") => {
             Some(format!("{name}.png"))
         }
         ("overview", "dark", "desktop") => Some("overview-dark.png".to_owned()),
