@@ -97,10 +97,18 @@ export function words(value, between = ', ') {
 export function expected(hypothesis) {
   const { errors, latency, ...rest } = hypothesis ?? {};
   const parts = [];
-  if (errors) parts.push(`they fail at most ${errors.ratio_max ?? 1} times as often${errors.increase_max ? ` and ${percent(errors.increase_max)} more` : ''}`);
-  if (latency) parts.push(`they wait at most ${latency.slower_max ?? 1} times as long`);
+  if (errors) parts.push(`they fail ${atMost(errors.ratio_max, 'often')}${errors.increase_max ? ` and ${percent(errors.increase_max)} more` : ''}`);
+  if (latency) parts.push(`they wait ${atMost(latency.slower_max, 'long')}`);
   const others = words(rest);
   return [...parts, others].filter(Boolean).join(', ');
+}
+
+/**
+ * @param {number | undefined} ratio
+ * @param {string} asWhat
+ */
+function atMost(ratio, asWhat) {
+  return ratio !== undefined && ratio > 1 ? `at most ${ratio} times as ${asWhat}` : `at most as ${asWhat}`;
 }
 
 /**

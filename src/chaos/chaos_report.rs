@@ -69,7 +69,8 @@ fn moments(record: &ChaosRecord) -> String {
             ChaosUndoState::Failed => "**failed: undo it by hand**",
         };
         let error = undo.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
-        text.push_str(&format!("- Undo: {state}, tried {} times{error}\n", undo.tries));
+        let times = if undo.tries == 1 { "once".to_owned() } else { format!("{} times", undo.tries) };
+        text.push_str(&format!("- Undo: {state}, tried {times}{error}\n"));
     }
     text
 }

@@ -23,8 +23,8 @@ use super::{CommandError, Remote};
   pointsman chaos stop --all
   pointsman chaos report slow-payments > report.md
 
-A fault has an end, whatever happens to those who began it: by its time, by the first verdict that it does harm, or by
-a restart of the proxy, which it does not survive. docs/chaos.md tells how an experiment is planned.")]
+A fault has an end, whatever happens to those who began it: by its time, by the first verdict that it does harm, or by \
+                  a restart of the proxy, which it does not survive. docs/chaos.md tells how an experiment is planned.")]
 pub struct ChaosArgs {
     #[command(subcommand)]
     command: ChaosSubcommand,

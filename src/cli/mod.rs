@@ -36,7 +36,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 
-use self::client::{AdminClient, Call, CallError};
+use self::client::{AdminClient, AnsweredLines, Call, CallError};
 use crate::tls::{Alpn, ClientSettings, KeyPair, Trust};
 
 /// The command was used wrongly, or the config has problems (EX_USAGE of sysexits.h). What only a proxy can know, such
@@ -244,7 +244,16 @@ impl Remote {
     /// The answer; a refusal is in the words of the command line, unless a program reads it.
     fn answer(&self, patience: Duration, call: Call<'_>) -> Result<Value, CommandError> {
         let path = call.path;
-        let mut answered = self.client()?.call_for(patience, call);
+        self.reworded(path, self.client()?.call_for(patience, call))
+    }
+
+    /// The same for an answer that is lines of text.
+    fn lines(&self, call: Call<'_>) -> Result<AnsweredLines, CommandError> {
+        let path = call.path;
+        self.reworded(path, self.client()?.lines(call))
+    }
+
+    fn reworded<T>(&self, path: &str, mut answered: Result<T, CallError>) -> Result<T, CommandError> {
         if let Err(CallError::Refused { problem, .. }) = &mut answered
             && !self.json
         {

@@ -19,7 +19,7 @@ const SAMPLES: u64 = 10;
 #[derive(Debug, Default)]
 pub(crate) struct Outliers {
     by_endpoint: HashMap<u32, WatchedEndpoint>,
-    /// The largest number of an endpoint in any table so far. Numbers rise: one that is larger is of a new endpoint, and
+    /// The largest number of an endpoint in any table so far. Numbers rise: a larger one is that of a new endpoint, and
     /// all that it has counted belongs to its first window, however late the first look at it is.
     newest_id: u32,
 }

@@ -9,6 +9,9 @@ use crate::cli::text::{Columns, TextTone, list, member, number, thousands, toned
 /// How wide the scale of E is drawn.
 const SCALE_CHARS: usize = 24;
 
+/// How wide a fault is in the list; a command may be longer than any line.
+const FAULT_CELLS: usize = 40;
+
 /// What a start answers.
 pub(super) fn started(answer: &Value) -> String {
     if answer["dry_run"] != true {
@@ -40,7 +43,8 @@ pub(super) fn all(answer: &Value) -> String {
     let mut runs = Columns::with_heading(&["run", "of", "service", "state", "began", "by"]);
     for one in list(answer, "experiments") {
         let lasts = one["duration"].as_str().map_or_else(|| seconds(&one["duration_s"]), str::to_owned);
-        let cells = [target(one), fault(&one["fault"]), lasts].map(|text| (text, TextTone::Plain));
+        let cells =
+            [target(one), layout::cut(&fault(&one["fault"]), FAULT_CELLS), lasts].map(|text| (text, TextTone::Plain));
         experiments.row([(member(one, "name"), TextTone::Strong)].into_iter().chain(cells).collect());
     }
     for run in list(answer, "runs") {
@@ -129,17 +133,21 @@ fn expected(hypothesis: &Value) -> String {
     if errors.is_object() {
         let more = errors["increase_max"].as_f64().filter(|more| *more > 0.0);
         let more = more.map_or_else(String::new, |_| format!(" and {} % more", number(&errors["increase_max"], 3)));
-        parts.push(format!("they fail at most {} times as often{more}", ratio(&errors["ratio_max"])));
+        parts.push(format!("they fail {}{more}", at_most(&errors["ratio_max"], "often")));
     }
     if latency.is_object() {
-        parts.push(format!("they wait at most {} times as long", ratio(&latency["slower_max"])));
+        parts.push(format!("they wait {}", at_most(&latency["slower_max"], "long")));
     }
     parts.extend(rest(hypothesis, &["errors", "latency"]));
     parts.join(", ")
 }
 
-fn ratio(value: &Value) -> String {
-    if value.is_null() { "1".to_owned() } else { number(value, 3) }
+/// `at most 1.5 times as often`, `at most as often`.
+fn at_most(ratio: &Value, as_what: &str) -> String {
+    match ratio.as_f64() {
+        Some(times) if times > 1.0 => format!("at most {} times as {as_what}", number(ratio, 3)),
+        _ => format!("at most as {as_what}"),
+    }
 }
 
 /// What ends it before its time.

@@ -46,7 +46,7 @@ pub(super) fn print(remote: &Remote, args: &ReportArgs) -> Result<(), CommandErr
         ReportFormat::Journal => "journal",
     };
     let path = format!("/v1/chaos/{}/report?format={word}", number(remote, &args.run)?);
-    let text = remote.client()?.lines(Call::get(&path))?.text;
+    let text = remote.lines(Call::get(&path))?.text;
     let lines = text.lines().map(|line| harmless(line) + "\n");
     print_text(&lines.collect::<String>());
     Ok(())

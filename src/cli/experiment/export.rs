@@ -38,12 +38,11 @@ pub(super) fn run(remote: &Remote, args: &ExportArgs) -> Result<(), CommandError
         LineFormat::Ndjson => "ndjson",
         LineFormat::Csv => "csv",
     };
-    let client = remote.client()?;
     let name = segment(&args.experiment)?;
     let mut after = String::new();
     loop {
         let path = format!("/v1/experiments/{name}/export?format={format}&limit={PAGE_USERS}{after}");
-        let lines = client.lines(Call::get(&path))?;
+        let lines = remote.lines(Call::get(&path))?;
         text::print(&lines.text);
         let Some(next) = lines.next else { return Ok(()) };
         after = format!("&after={next}");

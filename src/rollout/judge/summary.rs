@@ -156,7 +156,7 @@ impl CountedPart {
         format!("{some} of the last {all} {what} in {} ({})", time(took), percent(self.found()))
     }
 
-    /// `, after 17 of 2,235 before`; nothing where nothing could be counted before, as of latencies without a threshold.
+    /// `, after 17 of 2,235 before`; nothing where nothing could be counted, as of latencies without a threshold.
     fn before(&self) -> String {
         match self.late {
             None | Some((_, [_, 0])) => String::new(),
