@@ -63,13 +63,13 @@ export class MirrorCard {
     const key = JSON.stringify(mirror);
     if (nothing || key === this.#shown) return;
     this.#shown = key;
-    setText(this.#title, mirror.share ? `Mirror: copies of ${percent(mirror.share)} of the requests go to ${mirror.to}` : `Mirror to ${mirror.to ?? 'another version'}: off`);
+    setText(this.#title, mirror.share ? `Mirror: copies of ${percent(mirror.share)} of the requests go to ${mirror.to}` : `Mirror to ${mirror.found_of ?? 'another version'}: off`);
     const { pairs, differing, candidate_failed_alone: worse, baseline_failed_alone: better } = mirror;
     this.#verdict.className = worse > better ? 'warning' : '';
     setText(this.#verdict, pairs > 0
       ? `${count(differing)} of ${count(pairs)} pairs of responses differ (${share(differing / pairs)}); the mirror alone failed ${times(worse)}, the user’s version alone ${times(better)}.`
       : 'No pair of responses was compared yet.');
-    setText(this.#counts, [...told(mirror.differences, KINDS, ''), ...told(mirror.dropped, DROPS, 'not copied: ')].join(' · '));
+    setText(this.#counts, [...told(mirror.differences, KINDS, ''), ...told(mirror.dropped, DROPS, 'not copied: '), ...(mirror.bodies_not_compared > 0 ? [`bodies not compared: ${count(mirror.bodies_not_compared)}`] : [])].join(' · '));
     this.#counts.hidden = this.#counts.textContent === '';
     const places = mirror.places ?? [];
     this.#where.hidden = places.length === 0;

@@ -21,8 +21,8 @@ use super::call::ApiCall;
 use super::change_response::Tagged;
 use super::explained_fault::{ExplainedFault, explained_fault};
 use super::explained_flag::{ExplainedFlag, explained_flags};
+use super::explained_mirror::{ExplainedMirror, explained_mirror};
 use super::jwt_view::JudgedToken;
-use super::mirror_share::MirrorShareView;
 use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
 use super::view::{key_source, percent};
@@ -65,9 +65,12 @@ pub(crate) struct Explanation {
     /// The chaos experiment on the service, and whether this user is in it; none: there is no such experiment at present.
     #[serde(skip_serializing_if = "Option::is_none")]
     chaos: Option<ExplainedFault>,
-    /// What is copied of such requests to another version, if anything is.
+    /// The mirror of the service, and what it does with such requests; none: nothing is copied.
     #[serde(skip_serializing_if = "Option::is_none")]
-    mirror: Option<MirrorShareView>,
+    mirror: Option<ExplainedMirror>,
+    /// The zones of the endpoints of the versions that may answer, by address, where they have one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    zones: BTreeMap<String, String>,
     /// What became of the request's token, where a rule, the key or a flag looks at tokens: whether it is verified, good or
     /// not.
     token: Option<String>,
@@ -116,7 +119,7 @@ pub(crate) async fn post(
         Ok(decision) => {
             let explained = Explained { table: &table, view: &view, decision: &decision, now_ms };
             let chaos = explained_fault(&table, &view, &decision, now_ms);
-            let explained = explained.explanation().with_mirror(decision.service, view.method);
+            let explained = explained.explanation().with_mirror(&view, &decision).with_zones(decision.service);
             Explanation { flags: explained_flags(&table, &view, &decision), chaos, ..explained }
         }
         Err(RouteError::NoService) => Explanation {
@@ -295,17 +298,26 @@ impl Explanation {
         Self { why: self.why + &why, token, ..self }
     }
 
-    /// The same with what is copied of requests of this method.
-    fn with_mirror(self, service: &Service, method: &http::Method) -> Self {
-        let mirror = service.mirror.as_ref().filter(|mirror| mirror.spec.copies(method));
-        let to = mirror.map(|mirror| &service.versions[usize::from(mirror.to)].name);
-        // What answers is not asked again.
-        let Some((mirror, to)) = mirror.zip(to).filter(|(_, to)| self.version.as_deref() != Some(to.as_str())) else {
-            return self;
-        };
-        let share = mirror.share.percent();
-        let why = format!("{}; {share} % of such requests are copied to {to}", self.why);
-        Self { why, mirror: Some(MirrorShareView { to: to.to_string(), share }), ..self }
+    /// The same with what is copied of such requests.
+    fn with_mirror(self, view: &RequestView<'_>, decision: &Decision<'_>) -> Self {
+        let mirror = explained_mirror(view, decision, &self.answering());
+        let copied = mirror.as_ref().filter(|mirror| mirror.copied);
+        let why = copied.map_or_else(String::new, |mirror| format!("; {}", mirror.why));
+        Self { why: self.why + &why, mirror, ..self }
+    }
+
+    /// The version that answers, or those that may.
+    fn answering(&self) -> Vec<&str> {
+        self.version.as_deref().into_iter().chain(self.chances.keys().map(String::as_str)).collect()
+    }
+
+    /// The same with the zones of the endpoints of the versions that may answer.
+    fn with_zones(self, service: &Service) -> Self {
+        let answering = self.answering();
+        let versions = service.versions.iter().filter(|version| answering.contains(&version.name.as_str()));
+        let endpoints = versions.flat_map(|version| &*version.endpoints);
+        let zoned = endpoints.filter_map(|found| Some((found.address.to_string(), found.zone.as_ref()?.to_string())));
+        Self { zones: zoned.collect(), ..self }
     }
 
     fn with_key(self, key_from: String) -> Self {

@@ -10,9 +10,10 @@ use utoipa::ToSchema;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::units::Setting;
 use crate::control::change::Change;
-use crate::problem::{Mismatch, ProblemKind};
+use crate::problem::{Mismatch, ProblemKind, one_of};
 use crate::shared::mirror_difference::{MirrorDifference, MirrorDrop, MirrorKind, MirrorValue};
-use crate::shared::mirror_stats::MirrorTotals;
+use crate::shared::mirror_stats::{MirrorStats, MirrorTotals};
+use crate::stats::Registry;
 use crate::table::spec::mirror::{MirrorPointer, MirrorSpec};
 use crate::table::{MirrorShare, Service, Weight};
 
@@ -55,6 +56,8 @@ pub(crate) struct MirrorView {
     body_bytes_max: usize,
     /// Whether the values of differences are kept.
     samples: bool,
+    /// The version whose copies all that follows is about: the one that gets copies, or the last one that got some.
+    found_of: Option<String>,
     /// Requests with both responses.
     pairs: u64,
     /// Pairs whose responses differ in anything but their times.
@@ -65,6 +68,8 @@ pub(crate) struct MirrorView {
     baseline_failed_alone: u64,
     /// Pairs in which both failed.
     both_failed: u64,
+    /// Pairs whose bodies were to be compared and could not be: too long, without an end, or in a coding that is not read.
+    bodies_not_compared: u64,
     /// Copies that are under way.
     in_flight: u32,
     /// Pairs whose times were compared.
@@ -158,7 +163,8 @@ pub(crate) async fn get(
 ) -> Result<Tagged<MirrorView>, ProblemDetails> {
     let table = admin.table();
     let service = service(&table, "service", &text)?;
-    Ok(Tagged(table.revision, MirrorView::of(service)))
+    let found = FoundMirror::of(service, &admin.exporter.sources().registry);
+    Ok(Tagged(table.revision, MirrorView::of(service, found.as_ref())))
 }
 
 /// Copies a part of a service's requests to another version, or none any more.
@@ -200,24 +206,55 @@ pub(crate) async fn put(
         }),
     };
     if to.is_none() && body.to.is_none() && share > Weight::ZERO && found.is_some() {
-        let mismatch = Mismatch::new("none", "the version that gets the copies", "add \"to\": \"v2\"");
-        call.report.missing(&ConfigPath::Root.key("to"), mismatch);
+        call.report.missing(&ConfigPath::Root.key("to"), no_target(found));
     }
     let mirror = to.filter(|_| share > Weight::ZERO).map(|to| MirrorShare { to, share });
     let change = found.map(|service| Change::Mirror { service: service.spec.name.clone(), mirror });
     call.apply(&admin, change, reason).await
 }
 
+/// No version is named, and none is known.
+fn no_target(service: Option<&Service>) -> Mismatch {
+    let split = service.map(Service::weights);
+    let holder = split.as_ref().and_then(|split| split.sole_holder()).map(|name| name.as_str());
+    let versions = service.into_iter().flat_map(|service| &service.versions).map(|version| version.name.as_str());
+    let mut others = versions.filter(|name| holder != Some(*name)).peekable();
+    let remedy = match others.peek() {
+        Some(_) => format!("name {}", one_of(others)),
+        None => "add another version to the service first".to_owned(),
+    };
+    Mismatch::new("none", "the version that gets the copies", remedy)
+}
+
+/// What was found of the copies of a version.
+struct FoundMirror {
+    to: Box<str>,
+    stats: Arc<MirrorStats>,
+}
+
+impl FoundMirror {
+    /// Of the version that gets copies. If none does, of the last one: a rollout ends its copies with their step, and
+    /// what they came to is looked at afterwards.
+    fn of(service: &Service, registry: &Registry) -> Option<Self> {
+        let active = service.mirror.as_ref().map(|active| {
+            let to = service.versions[usize::from(active.to)].name.as_str().into();
+            Self { to, stats: Arc::clone(&active.stats) }
+        });
+        let known = || registry.mirrors(&service.spec.name).into_iter().map(|(to, stats)| Self { to, stats });
+        let when = |stats: &MirrorStats| stats.last().first().map(|difference| difference.at_ms);
+        active.or_else(|| known().max_by_key(|found| (when(&found.stats), found.stats.totals().pairs)))
+    }
+}
+
 impl MirrorView {
-    /// The mirror of a service.
+    /// The mirror of a service, and what was found.
     #[must_use]
-    pub(crate) fn of(service: &Service) -> Self {
+    fn of(service: &Service, found: Option<&FoundMirror>) -> Self {
         let spec = service.traffic.mirror.as_ref().map(|mirror| service.spec.mirror_to(&mirror.to));
         let spec = spec.or_else(|| service.spec.mirror.clone());
         let spec = spec.unwrap_or_else(|| service.spec.mirror_to(&service.versions[0].name));
         let MirrorSpec { methods, compare, in_flight_max, body_bytes_max, samples, to: _, share: _ } = &*spec;
-        let active = service.mirror.as_ref();
-        let stats = active.map(|active| &active.stats);
+        let stats = found.map(|found| &found.stats);
         let totals = stats.map_or_else(MirrorTotals::default, |stats| stats.totals());
         let kinds = MirrorKind::ALL.into_iter().map(|kind| (kind.word(), totals.differences[kind as usize]));
         let dropped = MirrorDrop::ALL.into_iter().map(|why| (why.word(), totals.dropped[why as usize]));
@@ -237,11 +274,13 @@ impl MirrorView {
             in_flight_max: *in_flight_max,
             body_bytes_max: *body_bytes_max,
             samples: *samples,
+            found_of: found.map(|found| found.to.to_string()),
             pairs: totals.pairs,
             differing: totals.differing,
             candidate_failed_alone: totals.candidate_failed_alone,
             baseline_failed_alone: totals.baseline_failed_alone,
             both_failed: totals.both_failed,
+            bodies_not_compared: totals.bodies_left_out,
             in_flight: stats.map_or(0, |stats| stats.in_flight()),
             timed: totals.timed,
             candidate_slower: totals.candidate_slower,

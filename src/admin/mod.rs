@@ -41,6 +41,7 @@ pub(crate) mod experiments;
 pub(crate) mod explain;
 mod explained_fault;
 mod explained_flag;
+mod explained_mirror;
 pub(crate) mod flag_evaluate;
 pub(crate) mod flag_view;
 pub(crate) mod flag_warnings;

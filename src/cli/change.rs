@@ -24,6 +24,18 @@ pub struct Terms {
     if_revision: Option<u64>,
 }
 
+impl Terms {
+    /// The first option that is given and makes no sense without a change.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let given = [
+            (self.dry_run, "--dry-run"),
+            (self.reason.is_some(), "--reason"),
+            (self.if_revision.is_some(), "--if-revision"),
+        ];
+        given.into_iter().find(|(given, _)| *given).map(|(_, name)| name)
+    }
+}
+
 /// Whether a change is made that nearly always is a slip
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct ForceArgs {

@@ -107,6 +107,13 @@ fn show(answer: &Value) -> String {
         }
     }
     text.push_str(&in_chaos(&answer["chaos"]));
+    // What is copied is a part of the sentence.
+    if answer["mirror"]["copied"] == Value::Bool(false) {
+        text.push_str(&format!("  mirror: {}\n", member(&answer["mirror"], "why")));
+    }
+    for (endpoint, zone) in answer["zones"].as_object().into_iter().flatten() {
+        text.push_str(&format!("  endpoint {endpoint}: zone {}\n", zone.as_str().unwrap_or_default()));
+    }
     text + &format!("  revision {}\n", member(answer, "revision"))
 }
 
@@ -135,10 +142,13 @@ mod tests {
             "chaos": {
                 "experiment": "slow", "run": 4, "fault": "latency", "injecting": true, "slice": "fault", "why": "slot 7",
             },
+            "mirror": { "to": "v2", "share": 10.0, "copied": false, "why": "not copied to v2: it is a POST" },
+            "zones": { "10.0.0.1:80": "a" },
         });
         let text = "shop v1\n  rule beta picks v1\n  flag launch: on (rule dogfood serves on)\n  \
             flag theme: by chance (the request has no key)\n    off: 90 %\n    on: 10 %\n  \
-            chaos slow (run 4: latency is injected): slice fault (slot 7)\n  revision 7\n";
+            chaos slow (run 4: latency is injected): slice fault (slot 7)\n  mirror: not copied to v2: it is a POST\n  \
+            endpoint 10.0.0.1:80: zone a\n  revision 7\n";
         assert_eq!(show(&answer), text);
     }
 

@@ -189,6 +189,7 @@ fn service_text(service: &Value) -> String {
         text.push_str(&format!("  flags: {}\n", flags.join(", ")));
     }
     text.push_str(&budget_line(&service["budget"]));
+    text.push_str(&mirror_line(service));
     text.push_str(&rollout_lines(&service["rollout"]));
     text.push_str(&version_table::of(service, layout::width()));
     text
@@ -207,6 +208,14 @@ fn budget_line(budget: &Value) -> String {
     let left = toned(&format!("{} %", number(&budget["left_percent"], 1)), tone);
     let rates = ["5m", "1h", "6h", "3d"].map(|window| format!("{} over {window}", number(&budget["burn"][window], 1)));
     format!("  error budget: {left} of {} left, burns at {}\n", member(budget, "window"), rates.join(", "))
+}
+
+/// What of the requests of a service is copied, if anything is.
+fn mirror_line(service: &Value) -> String {
+    let mirror = &service["mirror"];
+    let Some(to) = mirror["to"].as_str() else { return String::new() };
+    let (share, name) = (number(&mirror["share"], 3), member(service, "name"));
+    format!("  mirror: {share} % copied to {to} (pointsman mirror {name})\n")
 }
 
 /// The rollout of a service that is under way.
@@ -268,6 +277,13 @@ mod tests {
         let text = status_text(&json!({ "services": [{ "name": "shop", "flags": flags }, { "name": "cart" }] }));
         assert_eq!(text.matches("  flags: new-checkout, theme (disabled)\n").count(), 1, "{text}");
         assert_eq!(text.matches("flags").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn what_is_copied_is_told() {
+        let service = json!({ "name": "shop", "mirror": { "to": "v3", "share": 12.5 } });
+        assert_eq!(mirror_line(&service), "  mirror: 12.5 % copied to v3 (pointsman mirror shop)\n");
+        assert_eq!(mirror_line(&json!({ "name": "shop", "mirror": null })), "");
     }
 
     #[test]

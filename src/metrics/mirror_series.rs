@@ -14,6 +14,7 @@ pub(crate) fn describe() {
     describe_counter!(names::MIRROR_PAIRS, "Requests whose copy was answered too, by which response failed.");
     describe_counter!(names::MIRROR_DIFFERENCES, "Pairs of responses that differ, by kind.");
     describe_counter!(names::MIRROR_DROPPED, "Requests that were to be copied and are not compared, by reason.");
+    describe_counter!(names::MIRROR_BODIES, "Pairs whose bodies were to be compared and could not be.");
     describe_gauge!(names::MIRROR_IN_FLIGHT, "Copies under way.");
 }
 
@@ -28,6 +29,7 @@ pub(crate) fn update(table: &Table, registry: &Registry) {
             gauge!(names::MIRROR_SHARE, labels.clone()).set(share.map_or(0.0, |mirror| mirror.share.ratio()));
             gauge!(names::MIRROR_IN_FLIGHT, labels.clone()).set(float(stats.in_flight().into()));
             let totals = stats.totals();
+            counter!(names::MIRROR_BODIES, labels.clone()).absolute(totals.bodies_left_out);
             let failed = totals.candidate_failed_alone + totals.baseline_failed_alone + totals.both_failed;
             for (outcome, count) in [
                 ("ok", totals.pairs.saturating_sub(failed)),

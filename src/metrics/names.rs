@@ -33,6 +33,8 @@ pub(crate) const MIRROR_PAIRS: &str = "pointsman_mirror_pairs_total";
 pub(crate) const MIRROR_DIFFERENCES: &str = "pointsman_mirror_differences_total";
 /// Requests that were to be copied and are not compared, by reason.
 pub(crate) const MIRROR_DROPPED: &str = "pointsman_mirror_dropped_total";
+/// Pairs whose bodies were to be compared and could not be.
+pub(crate) const MIRROR_BODIES: &str = "pointsman_mirror_bodies_not_compared_total";
 /// Copies under way.
 pub(crate) const MIRROR_IN_FLIGHT: &str = "pointsman_mirror_in_flight";
 /// The revision in force.

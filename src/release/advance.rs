@@ -79,6 +79,7 @@ impl RolloutController {
         }
         if let Some(run) = self.running.get_mut(&id) {
             run.rollout = next;
+            run.count_pairs_from_now(&self.deps.registry);
             run.barred.take_if(|_| made.event != RolloutEvent::AskedAgain);
             // A hook that runs when an operator pauses may end; its answer is not asked for any more.
             if !matches!(run.rollout.phase(), Phase::Paused { .. }) {

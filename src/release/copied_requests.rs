@@ -7,6 +7,7 @@ use crate::control::rollout_change::MirrorTurn;
 use crate::rollout::judge::pair_counts::PairCounts;
 use crate::shared::additive::Additive;
 use crate::shared::mirror_stats::MirrorTotals;
+use crate::stats::Registry;
 use crate::table::{MirrorShare, Name, Table, Weight};
 
 impl ActiveRollout {
@@ -25,6 +26,13 @@ impl ActiveRollout {
             Some(pair_counts(&totals.since(&before)))
         };
         self.mirrored.iter_mut().zip(&self.services).map(counted).collect()
+    }
+
+    /// Pairs of a stage that begins are counted from here on, and not from the next look.
+    pub(crate) fn count_pairs_from_now(&mut self, registry: &Registry) {
+        let found = |service: &Name| registry.mirror(service, &self.to).totals();
+        let copies = self.rollout.mirror().is_some();
+        self.mirrored = self.services.iter().filter(|_| copies).map(|service| Some(found(service))).collect();
     }
 
     /// What of the requests is copied in this stage.

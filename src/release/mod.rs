@@ -64,6 +64,7 @@ mod kept_points;
 mod metric_asker;
 mod metric_schedule;
 mod metric_view;
+mod mirror_steps;
 mod points_stored;
 mod provenance;
 mod release_preview;

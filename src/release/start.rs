@@ -17,7 +17,7 @@ use super::saved::Saved;
 use super::start_subjects::{StartSides, StartSubjects, StartTargets};
 use super::traffic_warnings::{DrawnFor, StartTraffic};
 use super::view::RolloutView;
-use super::{bad_plan, ceilings, experimented, traffic_warnings};
+use super::{bad_plan, ceilings, experimented, mirror_steps, traffic_warnings};
 use crate::config::RolloutSection;
 use crate::control::handle::OntoDead;
 use crate::control::rollout_change::EndpointMove;
@@ -32,7 +32,7 @@ use crate::rollout::release::{Release, Shape};
 use crate::rollout::run::{Phase, Rollout};
 use crate::shared::per_arm::PerArm;
 use crate::stats::VersionTotals;
-use crate::table::{MirrorShare, Name, Service, Table, Weight};
+use crate::table::{Name, Service, Table, Weight};
 
 impl RolloutController {
     /// Starts a rollout.
@@ -122,7 +122,8 @@ impl RolloutController {
         let endpoints = endpoints(&release, &moved, &from, &to)?;
         let most = endpoints.iter().map(Vec::len).max().unwrap_or(1).max(1);
         let counting = self.counting(&release, &services, &flags, PerArm { control: &from, treatment: &to })?;
-        let plan = plan(&release, PlanServices { services: &services, moved: &moved }, !flags.is_empty(), most)?;
+        let plan =
+            plan(&release, PlanServices { services: &services, moved: &moved, to: &to }, !flags.is_empty(), most)?;
         let (rollout, first) = Rollout::start(plan, services.len(), self.now());
         let single = flags.first().filter(|_| group.is_none()).map(|flag| flag.released.saved());
         let of_group = flags.iter().filter(|_| group.is_some()).map(MovedFlag::saved).collect();
@@ -266,40 +267,21 @@ struct PlanServices<'s> {
     services: &'s [&'s Service],
     /// Those of them whose splits are moved.
     moved: &'s [&'s Service],
+    /// The candidate.
+    to: &'s Name,
 }
 
 /// The plan of a release, unless something speaks against it.
 fn plan(
     release: &Release,
-    PlanServices { services, moved }: PlanServices<'_>,
+    PlanServices { services, moved, to }: PlanServices<'_>,
     is_flag: bool,
     endpoints: usize,
 ) -> Result<Plan, Vec<Problem>> {
     let plan = active::plan(release, active::assignment(services, is_flag), endpoints)
         .map_err(|problems| problems.iter().map(|problem| problem.at("plan")).collect::<Vec<_>>())?;
-    let problems = mirrored_twice(&plan, moved, is_flag);
+    let problems = mirror_steps::problems(&plan, moved, to, is_flag);
     if problems.is_empty() { Ok(plan) } else { Err(problems) }
-}
-
-/// What speaks against the mirror steps of a plan: a mirror that is in force, or nothing that could be mirrored.
-fn mirrored_twice(plan: &Plan, moved: &[&Service], is_flag: bool) -> Vec<Problem> {
-    if !plan.judge().mirrors {
-        return Vec::new();
-    }
-    if is_flag {
-        let wanted = "steps with weights: both variants are served by the same versions";
-        return vec![Problem::invalid("plan.steps", "a step that mirrors, of a flag", wanted, "remove it")];
-    }
-    let mirrored = moved.iter().filter_map(|service| Some((&service.spec.name, service.traffic.mirror.as_ref()?)));
-    let problem = |(name, mirror): (&Name, &MirrorShare)| {
-        Problem::conflict(
-            format!("services.{name}.mirror"),
-            format!("a mirror of {} % to {} that is in force", mirror.share, mirror.to),
-            "none besides that of the plan's step",
-            format!("end it first: pointsman mirror {name} --off"),
-        )
-    };
-    mirrored.map(problem).collect()
 }
 
 /// What the baseline did by now, by service; that of a flag is served by all versions.

@@ -100,6 +100,17 @@ pub struct VersionSpec {
     pub health: Option<Arc<HealthSpec>>,
     /// How TLS is spoken with them, if it is.
     pub tls: Option<Arc<ClientSettings>>,
+    /// The listener of this process that one of them is, as far as the file says so.
+    pub own_listener: Option<OwnListener>,
+}
+
+/// An endpoint that is a listener of this process.
+#[derive(Clone, Debug)]
+pub struct OwnListener {
+    /// Its address.
+    pub endpoint: SocketAddr,
+    /// The name of the listener.
+    pub listener: Name,
 }
 
 impl VersionSpec {
@@ -107,7 +118,7 @@ impl VersionSpec {
     #[must_use]
     pub fn new(name: Name, endpoints: Vec<SocketAddr>) -> Self {
         let (protocol, names, zones) = (Protocol::default(), Vec::new(), BTreeMap::new());
-        Self { name, endpoints, protocol, names, zones, health: None, tls: None }
+        Self { name, endpoints, protocol, names, zones, health: None, tls: None, own_listener: None }
     }
 }
 

@@ -5,10 +5,9 @@ use http::header::{
 };
 use http::{HeaderName, Method};
 use serde::Deserialize;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::split;
+use super::{mirror_target, split};
 use crate::config::build::Build;
 use crate::config::check::{every, setting};
 use crate::config::listener::ListenerConfig;
@@ -113,39 +112,14 @@ impl RawMirror {
             return last.ok_or_else(|| report.missing(&service.at.key("versions"), super::version::none()));
         };
         let to = split::version(text, service.names, service.at, &at, report)?;
-        if service.split.and_then(Weights::sole_holder) == Some(&to) {
-            let mismatch = Mismatch::new(
-                format!("{text:?}, which answers all requests itself"),
-                "another version than the one that users get",
-                "name the version that is to be compared with it",
-            );
-            return Err(report.problem(&at, mismatch));
-        }
-        match self.shared_endpoint(&to, share, service) {
+        let unfit = service.split.and_then(|split| {
+            let shares = || mirror_target::shares_endpoint(service.versions?, split, &to);
+            mirror_target::has_all_users(split, &to).or_else(|| shares().filter(|_| share > Weight::ZERO))
+        });
+        match unfit {
             None => Ok(to),
-            Some((address, version)) => {
-                let mismatch = Mismatch::new(
-                    format!("{text:?}, whose endpoint {address} is one of {version} too"),
-                    "endpoints of its own: it would be compared with itself",
-                    "give it others, or mirror to another version",
-                );
-                Err(report.problem(&at, mismatch))
-            }
+            Some(mismatch) => Err(report.problem(&at, mismatch)),
         }
-    }
-
-    /// An endpoint of the version `to` that also answers users, as one of another version.
-    fn shared_endpoint<'s>(
-        &self,
-        to: &Name,
-        share: Weight,
-        service: &MirroredService<'s>,
-    ) -> Option<(SocketAddr, &'s Name)> {
-        let (versions, split) = (service.versions?, service.split?);
-        let own = versions.iter().find(|version| version.name == *to)?;
-        let others = versions.iter().filter(|version| version.name != *to && split.of(&version.name) > Weight::ZERO);
-        let mut shared = others.flat_map(|other| other.endpoints.iter().map(move |address| (*address, &other.name)));
-        shared.find(|(address, _)| own.endpoints.contains(address)).filter(|_| share > Weight::ZERO)
     }
 }
 
@@ -230,32 +204,22 @@ fn header(text: &str, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<He
     Ok(name)
 }
 
-/// The services, unless a mirror of one leads back into this process: each copy would be mirrored again.
+/// The services, with a note where they lead back into this process, unless a mirror of one does: each copy would be
+/// mirrored again.
 pub(crate) fn without_circles(
     services: Vec<Arc<ServiceSpec>>,
     listeners: &[ListenerConfig],
     build: &mut Build<'_>,
 ) -> Result<Vec<Arc<ServiceSpec>>, ErrorGuaranteed> {
     let at = ConfigPath::Root.key("services");
+    let noted = services.into_iter().map(|service| mirror_target::with_own_listeners(service, listeners));
+    let services: Vec<_> = noted.collect();
     let mut refused = None;
     for service in &services {
         let Some(mirror) = service.mirror.as_ref().filter(|mirror| mirror.share > Weight::ZERO) else { continue };
-        let to = service.versions.iter().find(|version| version.name == mirror.to);
-        let mut addresses = to.into_iter().flat_map(|version| &version.endpoints);
-        let listens = |address: &SocketAddr| listeners.iter().find(|listener| is_at(listener.address, *address));
-        if let Some((address, listener)) = addresses.find_map(|address| Some((address, listens(address)?))) {
-            let found =
-                format!("\"{}\", whose endpoint {address} is this process (listeners.{})", mirror.to, listener.name);
-            let wanted = "a version outside of this process: copies would go round in a circle";
-            let mismatch = Mismatch::new(found, wanted, "mirror to another version");
+        if let Some(mismatch) = mirror_target::leads_back(&service.versions, &mirror.to) {
             refused = Some(build.report.problem(&at.key(&service.name).key("mirror").key("to"), mismatch));
         }
     }
     refused.map_or(Ok(services), Err)
-}
-
-/// Whether a connection to `address` of this machine comes to the listener.
-fn is_at(listener: SocketAddr, address: SocketAddr) -> bool {
-    let anywhere = listener.ip().is_unspecified() && address.ip().is_loopback();
-    listener.port() != 0 && listener.port() == address.port() && (anywhere || listener.ip() == address.ip())
 }

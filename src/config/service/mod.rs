@@ -6,6 +6,7 @@ pub(crate) mod condition;
 pub(crate) mod definition_index;
 pub(crate) mod health;
 pub(crate) mod mirror;
+pub(crate) mod mirror_target;
 pub(crate) mod on_shift;
 pub(crate) mod outlier;
 pub(crate) mod pattern;

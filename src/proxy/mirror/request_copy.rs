@@ -16,6 +16,7 @@ use super::user_watch::{UserResponse, UserWatch};
 use crate::message::RequestHead;
 use crate::message::known_headers::{UPGRADE, X_MIRROR};
 use crate::mirror::MirrorResponse;
+use crate::proxy::body::body_fault::BodyFault;
 use crate::proxy::body::request_body::{BodyState, Recording, RequestBody};
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::destination::Destination;
@@ -178,8 +179,10 @@ impl WaitingCopy {
         let Self { job, recording, state } = self;
         match recording.whole(&state, job.spec.body_bytes_max) {
             Some(body) => drop(spawn_local(run(job, body))),
-            None if state.ended().is_some() && state.fault().is_none() => job.dropped(MirrorDrop::Bytes),
-            // Its endpoint responded before all of it had come, or it broke.
+            // Its user gave it up, or sent nonsense: that says nothing of a version, and there is nothing to be copied.
+            None if state.fault().is_some_and(|fault| fault != BodyFault::Over) => {}
+            None if state.ended().is_some() => job.dropped(MirrorDrop::Bytes),
+            // Its endpoint responded before all of it had come.
             None => job.dropped(MirrorDrop::Behind),
         }
     }

@@ -83,6 +83,13 @@ fn a_version_that_fails_one_page_is_turned_back_with_no_user_touched() {
     assert_eq!(over["stages"][0]["mirror"], 100.0, "{over:#}");
     let service = stage.proxy.status();
     assert_eq!((&service["versions"][1]["weight"], &service["mirror"]), (&json!(0.0), &Value::Null), "{service:#}");
+    let found = stage.mirror();
+    assert_eq!((&found["to"], &found["found_of"]), (&Value::Null, &json!("v2")), "{found:#}");
+    let mut last = found["last"].as_array().unwrap().iter();
+    assert!(
+        last.any(|found| found["kind"] == "status" && found["path"] == "/bad"),
+        "why is seen afterwards: {found:#}"
+    );
     println!("{} requests of users, none of them on v2", stage.ends_untouched());
 }
 
