@@ -116,7 +116,7 @@ pub(crate) async fn list(
     State(admin): State<Arc<AdminApi>>,
     _: NoParameters,
 ) -> Result<Json<ChaosList>, ProblemDetails> {
-    Ok(Json(ChaosList::of(&admin.chaos.shown())))
+    Ok(Json(ChaosList::of(&*admin.chaos.shown_with_those_of_before().await)))
 }
 
 /// One run.
@@ -136,7 +136,7 @@ pub(crate) async fn one(
     PathSegments(id): PathSegments<String>,
     _: NoParameters,
 ) -> Result<Json<ChaosRecord>, ProblemDetails> {
-    record(&admin, &id).map(Json)
+    record(&admin, &id).await.map(Json)
 }
 
 /// What is left of a run for people who were not there, or for other programs.
@@ -170,7 +170,7 @@ pub(crate) async fn report(
     if !problems.is_empty() {
         return Err(ProblemDetails::of_problems(problems));
     }
-    let record = record(&admin, &id)?;
+    let record = record(&admin, &id).await?;
     Ok(match format {
         "json" => Json(chaos_report::json(&record)).into_response(),
         "journal" => Json(chaos_report::journal(&record)).into_response(),
@@ -232,10 +232,17 @@ fn stopped_by(call: &mut ApiCall) -> Option<String> {
     call.reason(body.reason)
 }
 
-fn record(admin: &AdminApi, id: &str) -> Result<ChaosRecord, ProblemDetails> {
-    let shown = admin.chaos.shown();
+async fn record(admin: &AdminApi, id: &str) -> Result<ChaosRecord, ProblemDetails> {
+    let shown = admin.chaos.shown_with_those_of_before().await;
     let found = id.parse().ok().and_then(|number| shown.run(number)).cloned();
-    found.ok_or_else(|| unknown(id))
+    found.ok_or_else(|| if shown.is_read { unknown(id) } else { unread() })
+}
+
+/// Whether there is such a run is not known.
+fn unread() -> ProblemDetails {
+    let detail =
+        "the chaos runs of before could not be read from the store yet; look at the log, repeat the call".to_owned();
+    ProblemDetails::new(StatusCode::SERVICE_UNAVAILABLE, "unread", detail)
 }
 
 fn unknown(id: &str) -> ProblemDetails {

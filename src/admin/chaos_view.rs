@@ -103,7 +103,7 @@ pub(crate) struct ChaosPreviewView {
 impl ChaosList {
     /// All of it.
     pub(crate) fn of(shown: &ChaosShown) -> Self {
-        let ChaosShown { config, runs } = shown;
+        let ChaosShown { config, runs, .. } = shown;
         Self {
             enabled: config.enabled,
             share_max: config.share_max.percent(),

@@ -11,10 +11,11 @@
 //! ([`flag_view`]), changed (with [`flag_warnings`]) and asked ([`flag_evaluate`]), [`experiments`] are shown
 //! ([`experiment_view`]) and told user by user ([`experiment_export`], in lines of [`experiment_rows`]) and learn of
 //! [`events`], [`experiment_changes`] start, stop and ship them ([`run_difference`] is what changes), [`rollouts`]
-//! release by themselves, [`chaos`] makes something fail on purpose ([`chaos_view`]), [`live`] streams what changes
-//! ([`event_stream`] is how a response is a stream), [`revisions`] remember, [`explain`] tells why, [`upgrade`] lets
-//! another process take over, [`probes`] are for machines, [`openapi`] describes ([`openapi_terms`] is what the
-//! descriptions share). The [`console`] is for people, and asks [`whoami`] which buttons it may show.
+//! release by themselves, [`chaos`] makes something fail on purpose ([`chaos_view`], in short `chaos_brief`),
+//! [`live`] streams what changes ([`event_stream`] is how a response is a stream), [`revisions`] remember,
+//! [`explain`] tells why, [`upgrade`] lets another process take over, [`probes`] are for machines, [`openapi`]
+//! describes ([`openapi_terms`] is what the descriptions share). The [`console`] is for people, and asks [`whoami`]
+//! which buttons it may show.
 //!
 //! A body is one struct, read by the collecting reader of the config and described by OpenAPI. Its keys are optional
 //! also where a call needs them: a key that is missing is one problem beside the others.
@@ -28,6 +29,7 @@ pub(crate) mod call;
 mod call_query;
 pub(crate) mod change_response;
 pub(crate) mod chaos;
+mod chaos_brief;
 mod chaos_view;
 pub(crate) mod console;
 pub(crate) mod endpoints;

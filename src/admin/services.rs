@@ -35,9 +35,11 @@ pub(crate) async fn list(State(admin): State<Arc<AdminApi>>, _: NoParameters) ->
     let table = admin.table();
     let at = moment(&admin);
     let briefs = admin.briefs.borrow();
-    let slo = &admin.exporter.sources().slo;
-    let view =
-        |service| ServiceView::of(service, &admin.live, at).with_flags(&table).with_rollout(&briefs).with_budget(slo);
+    let (slo, chaos) = (&admin.exporter.sources().slo, admin.chaos.shown());
+    let view = |service| {
+        let view = ServiceView::of(service, &admin.live, at).with_flags(&table).with_rollout(&briefs);
+        view.with_budget(slo).with_chaos(&chaos)
+    };
     let services = table.services().map(view).collect();
     Tagged(table.revision, ServiceList { revision: table.revision, services })
 }
@@ -63,7 +65,7 @@ pub(crate) async fn one(
     let service = service(&table, "service", &text)?;
     let view = ServiceView::of(service, &admin.live, moment(&admin));
     let view = view.with_flags(&table).with_rollout(&admin.briefs.borrow());
-    Ok(Tagged(table.revision, view.with_budget(&admin.exporter.sources().slo)))
+    Ok(Tagged(table.revision, view.with_budget(&admin.exporter.sources().slo).with_chaos(&admin.chaos.shown())))
 }
 
 pub(crate) fn moment(admin: &AdminApi) -> Moment {

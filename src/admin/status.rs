@@ -197,10 +197,10 @@ pub(crate) async fn of(admin: &AdminApi) -> Result<(u64, Status), ProblemDetails
     let at = moment(admin);
     let tokens = admin.access.tokens();
     let (problems, warnings) = (tokens.problems(), tokens.warnings());
-    let briefs = admin.briefs.borrow().clone();
+    let (briefs, chaos) = (admin.briefs.borrow().clone(), admin.chaos.shown());
     let view = |service| {
         let view = ServiceView::of(service, &admin.live, at).with_flags(&table).with_rollout(&briefs);
-        view.with_budget(&sources.slo)
+        view.with_budget(&sources.slo).with_chaos(&chaos)
     };
     let unready = admin.unready();
     let states = admin.experiments.now();

@@ -7,6 +7,8 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::budget_brief::BudgetBrief;
+use super::chaos_brief::ChaosBrief;
+use crate::chaos_runner::chaos_shown::ChaosShown;
 use crate::control::file::same_split;
 use crate::endpoints::endpoint_status::{EndpointStatus, endpoint_status};
 use crate::metrics::recent_rates::RecentRates;
@@ -59,6 +61,9 @@ pub(crate) struct ServiceView {
     /// What is left of its budget, if it has objectives.
     #[serde(skip_serializing_if = "Option::is_none")]
     budget: Option<BudgetBrief>,
+    /// The chaos run on it, until all is as it was before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chaos: Option<ChaosBrief>,
 }
 
 /// A flag that requests tell the endpoint.
@@ -201,6 +206,7 @@ impl ServiceView {
             mirror: service.traffic.mirror.as_ref().map(MirrorShareView::of),
             rollout: None,
             budget: None,
+            chaos: None,
         }
     }
 
@@ -224,6 +230,13 @@ impl ServiceView {
     pub(crate) fn with_budget(self, slo: &SloHandle) -> Self {
         let budget = slo.budget(&self.name).as_ref().map(BudgetBrief::of);
         Self { budget, ..self }
+    }
+
+    /// The same with the chaos run that is not over, if there is one.
+    #[must_use]
+    pub(crate) fn with_chaos(self, shown: &ChaosShown) -> Self {
+        let chaos = shown.on(&self.name).map(ChaosBrief::of);
+        Self { chaos, ..self }
     }
 }
 

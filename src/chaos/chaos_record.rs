@@ -7,11 +7,11 @@ use utoipa::ToSchema;
 
 use super::chaos_ending::{ChaosEndedBy, ChaosEnding, ChaosState};
 use super::chaos_evidence::ChaosEvidence;
-use super::chaos_run::ChaosRun;
+use super::chaos_run::{ChaosRun, PerSlice};
 use super::chaos_sentence;
 use super::chaos_time::written;
 use super::judged_slices::{all_latencies, latencies};
-use crate::shared::fault_stats::{FaultSlice, FaultStats, SliceTotals};
+use crate::shared::fault_stats::{FaultSlice, SliceTotals};
 use crate::stats::latency_histogram::LatencyTotals;
 
 /// A run of a chaos experiment. Times are RFC 3339.
@@ -137,13 +137,16 @@ impl ChaosRun {
             None => (&self.before, self.started.later(definition.took())),
         };
         let end = self.end.as_ref();
+        // Read once: the sentence and the slices say the same.
+        let totals = PerSlice { fault: stats.totals(FaultSlice::Fault), control: stats.totals(FaultSlice::Control) };
+        let control = || ChaosSlice::of(&totals.control, &latencies(stats, FaultSlice::Control));
         ChaosRecord {
             id: self.begun.id,
             name: definition.name.to_string(),
             state: self.state(),
             ending: end.map(|end| end.ending),
             ended_by: end.map(|end| end.by),
-            sentence: chaos_sentence::of(self),
+            sentence: chaos_sentence::of(self, &totals),
             service: definition.target.service.to_string(),
             target: definition.written.target.clone(),
             fault: definition.written.fault.clone(),
@@ -159,8 +162,8 @@ impl ChaosRun {
             hypothesis: definition.written.hypothesis.clone(),
             stop_when: definition.written.stop_when.clone(),
             before: ChaosBefore::of(&self.before(), &all_latencies(&self.before)),
-            fault_slice: ChaosSlice::of(stats, FaultSlice::Fault),
-            control_slice: definition.command().is_none().then(|| ChaosSlice::of(stats, FaultSlice::Control)),
+            fault_slice: ChaosSlice::of(&totals.fault, &latencies(stats, FaultSlice::Fault)),
+            control_slice: definition.command().is_none().then(control),
             evidence: self.injection.as_ref().map(|injection| ChaosEvidence::of(&injection.slices)),
             undo: None,
         }
@@ -193,10 +196,9 @@ impl ChaosBefore {
 }
 
 impl ChaosSlice {
-    fn of(stats: &FaultStats, slice: FaultSlice) -> Self {
-        let SliceTotals { requests, failed, injected, users } = stats.totals(slice);
-        let latency = latencies(stats, slice);
-        let [p50_ms, p90_ms, p99_ms] = [0.5, 0.9, 0.99].map(|q| millis(&latency, q));
+    fn of(totals: &SliceTotals, latency: &LatencyTotals) -> Self {
+        let SliceTotals { requests, failed, injected, users } = *totals;
+        let [p50_ms, p90_ms, p99_ms] = [0.5, 0.9, 0.99].map(|q| millis(latency, q));
         Self { requests, failed, injected, users, p50_ms, p90_ms, p99_ms }
     }
 }

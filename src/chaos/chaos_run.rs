@@ -85,6 +85,13 @@ pub(super) struct ChaosEnd {
     pub(super) why: Option<String>,
 }
 
+/// What was counted of both slices, at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PerSlice {
+    pub(super) fault: SliceTotals,
+    pub(super) control: SliceTotals,
+}
+
 impl ChaosRun {
     /// A run that begins now: with its baseline, or with the fault if it has none.
     #[must_use]

@@ -1,15 +1,19 @@
 //! A run in one sentence with its numbers, as it is shown, told and kept.
+//!
+//! Its requests and users are those of the slices beside it. The judge has another number of users: how many of the
+//! failures are evidence, of which an address or a user has one in a while. That is no number of people.
 
 use super::chaos_ending::{ChaosEndedBy, ChaosEnding, ChaosState};
-use super::chaos_run::{ChaosEnd, ChaosInjection, ChaosRun};
+use super::chaos_run::{ChaosEnd, ChaosInjection, ChaosRun, PerSlice};
 use super::chaos_time::written;
 use crate::rollout::judge::figures::{percent, thousands};
+use crate::rollout::judge::verdict::JudgeFindings;
 use crate::rollout::judge::{HoldReason, Names, summary};
 use crate::shared::fault_stats::SliceTotals;
 
-/// The sentence.
+/// The sentence; `totals` is what was counted since the fault is done.
 #[must_use]
-pub(super) fn of(run: &ChaosRun) -> String {
+pub(super) fn of(run: &ChaosRun, totals: &PerSlice) -> String {
     let name = &run.definition().name;
     match (&run.end, &run.injection) {
         (None, None) => {
@@ -19,10 +23,10 @@ pub(super) fn of(run: &ChaosRun) -> String {
         }
         (None, Some(injection)) => {
             let until = written(injection.until.at);
-            format!("{name}: {}, until {until} at the latest", comparison(run, injection))
+            format!("{name}: {}, until {until} at the latest", comparison(run, injection, totals))
         }
         (Some(end), None) => format!("{name}: {} before the fault began: {}", end.ending.text(), why(end)),
-        (Some(end), Some(injection)) => ended(run, injection, end),
+        (Some(end), Some(injection)) => ended(run, injection, end, totals),
     }
 }
 
@@ -33,18 +37,20 @@ pub(super) fn of_restart(name: &str, state: ChaosState) -> String {
     format!("{name}: {}{when}: {}", ChaosEnding::NotEnoughData.text(), ChaosEndedBy::Restart.text())
 }
 
-fn ended(run: &ChaosRun, injection: &ChaosInjection, end: &ChaosEnd) -> String {
+fn ended(run: &ChaosRun, injection: &ChaosInjection, end: &ChaosEnd, totals: &PerSlice) -> String {
     let name = &run.definition().name;
     let took = summary::time(end.at.since_zero().saturating_sub(injection.since.since_zero()));
-    let (findings, settings) = (injection.slices.findings(), injection.slices.settings());
+    let (findings, settings) = (of_requests(injection.slices.findings()), injection.slices.settings());
     let names = names(run);
     match (end.ending, end.cause, end.hold) {
         (ChaosEnding::Broken, Some(cause), _) => {
             let odds = thousands((1.0 / settings.alpha.value()).round());
-            let proof = summary::proof(cause, &findings, settings, &names);
-            format!("{name}: hypothesis broken after {took}: {proof}, odds of chance below 1 in {odds}")
+            let (proof, users) = (summary::proof(cause, &findings, settings, &names), users(run, totals));
+            format!("{name}: hypothesis broken after {took}: {proof}{users}, odds of chance below 1 in {odds}")
         }
-        (ChaosEnding::Held, ..) => format!("{name}: hypothesis held for {took}: {}", comparison(run, injection)),
+        (ChaosEnding::Held, ..) => {
+            format!("{name}: hypothesis held for {took}: {}", comparison(run, injection, totals))
+        }
         (ChaosEnding::NotEnoughData, _, Some(hold)) => {
             let held = || summary::hold_text(hold, &findings, settings, &names);
             let text = if injection.slices.is_blind() {
@@ -59,7 +65,7 @@ fn ended(run: &ChaosRun, injection: &ChaosInjection, end: &ChaosEnd) -> String {
         }
         _ => {
             let (ending, why) = (end.ending.text(), why(end));
-            format!("{name}: {ending} after {took}: {why}; {}", comparison(run, injection))
+            format!("{name}: {ending} after {took}: {why}; {}", comparison(run, injection, totals))
         }
     }
 }
@@ -72,16 +78,37 @@ fn why(end: &ChaosEnd) -> String {
 }
 
 /// Both slices beside each other; or after and before, where a command reaches everyone.
-fn comparison(run: &ChaosRun, injection: &ChaosInjection) -> String {
-    let findings = injection.slices.findings();
-    let e = summary::number_text(findings.standing.highest());
+fn comparison(run: &ChaosRun, injection: &ChaosInjection, totals: &PerSlice) -> String {
+    let e = summary::number_text(injection.slices.findings().standing.highest());
+    let PerSlice { fault, control } = totals;
+    let found = failures(fault.failed, fault.requests);
     if run.definition().command().is_none() {
-        return format!("{}, E {e}", summary::errors_text(&findings, &names(run)));
+        let other = summary::part(control.failed, control.requests, "");
+        return format!("{found} against {other} on {}{}, E {e}", names(run).baseline, users(run, totals));
     }
     let SliceTotals { requests, failed, .. } = run.before();
-    let counts = findings.outcomes.candidate;
-    let before = failures(failed, requests);
-    format!("{} after {before} in the baseline, E {e}", failures(counts.failures, counts.requests))
+    format!("{found} after {} in the baseline, E {e}", failures(failed, requests))
+}
+
+/// The users of both slices, where there are two and users have keys.
+fn users(run: &ChaosRun, totals: &PerSlice) -> String {
+    let PerSlice { fault, control } = totals;
+    let none_has_keys = fault.users == 0 && control.users == 0;
+    if run.definition().command().is_some() || none_has_keys {
+        return String::new();
+    }
+    format!(", {} against {} users", thousands_of(fault.users), thousands_of(control.users))
+}
+
+/// The findings without how many of the failures are evidence.
+fn of_requests(mut findings: JudgeFindings) -> JudgeFindings {
+    let stretch = findings.stretch.as_mut().map(|stretch| &mut stretch.found.outcomes);
+    for outcomes in [Some(&mut findings.outcomes), stretch].into_iter().flatten() {
+        for counts in [&mut outcomes.candidate, &mut outcomes.baseline] {
+            counts.counted_failures = counts.failures;
+        }
+    }
+    findings
 }
 
 /// How the slices are called where the judge calls versions by name.

@@ -18,7 +18,7 @@ use super::chaos_tasks::{ChaosTaskEnd, ChaosUndoing, OwnTask, WebhookAsking};
 use super::chaos_vitals::ChaosVitals;
 use super::saved_chaos::{SavedChaos, SavedCommand};
 use crate::chaos::chaos_ending::ChaosEndedBy;
-use crate::chaos::chaos_record::{ChaosUndo, ChaosUndoState};
+use crate::chaos::chaos_record::{ChaosRecord, ChaosUndo, ChaosUndoState};
 use crate::chaos::chaos_run::{ChaosEvent, ChaosRun};
 use crate::chaos::chaos_time::ChaosTime;
 use crate::config::{ChaosConfig, ReleaseSettings};
@@ -324,7 +324,9 @@ impl ChaosController {
         let mut runs: Vec<_> = running.chain(self.over.values().rev().map(Arc::clone)).collect();
         runs.sort_by_key(|saved| std::cmp::Reverse(saved.record.id));
         runs.truncate(CHAOS_KEPT as usize);
-        self.ends.shown.send_replace(Arc::new(ChaosShown { config: self.config(), runs }));
+        self.deps.registry.set_chaos_stuck(stuck(&runs));
+        let (is_read, config) = (self.last_id.is_some(), self.config());
+        self.ends.shown.send_replace(Arc::new(ChaosShown { is_read, config, runs }));
     }
 
     /// Ends what runs. What is to be undone has a moment; the rest is done at the next start.
@@ -347,6 +349,16 @@ impl ChaosController {
         };
         timeout(LAST_UNDO, undone).await.ok();
     }
+}
+
+/// On which services something was done that could not be undone, and by how many runs; 0 where all of it was.
+fn stuck(runs: &[Arc<SavedChaos>]) -> BTreeMap<Box<str>, u64> {
+    let mut stuck = BTreeMap::new();
+    for ChaosRecord { service, undo, .. } in runs.iter().map(|saved| &saved.record) {
+        let Some(undo) = undo else { continue };
+        *stuck.entry(service.as_str().into()).or_default() += u64::from(undo.state == ChaosUndoState::Failed);
+    }
+    stuck
 }
 
 impl ChaosBy {

@@ -1,9 +1,11 @@
 //! The handle of the task: a small sender by which the admin API asks for chaos runs, and what it shows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use super::chaos_preview::ChaosPreview;
 use super::chaos_shown::ChaosShown;
@@ -13,6 +15,9 @@ use crate::problem::Problem;
 
 /// How many calls may wait.
 const CALLS_MAX: usize = 64;
+
+/// How long a caller waits for what a new process reads from the store.
+const READ_MAX: Duration = Duration::from_secs(5);
 
 /// Asks the task. The default one has no task: nothing is enabled.
 #[derive(Clone, Debug)]
@@ -106,7 +111,10 @@ pub(crate) struct ChaosEnds {
 
 impl Default for ChaosHandle {
     fn default() -> Self {
-        Self::channel().0
+        let (handle, ends) = Self::channel();
+        // There is nothing to be read.
+        ends.shown.send_replace(Arc::new(ChaosShown { is_read: true, ..ChaosShown::default() }));
+        handle
     }
 }
 
@@ -120,6 +128,15 @@ impl ChaosHandle {
     /// What is shown at this moment.
     pub(crate) fn shown(&self) -> Arc<ChaosShown> {
         Arc::clone(&self.shown.borrow())
+    }
+
+    /// The same with the runs of before: just after the start of the process it waits until they are read.
+    pub(crate) async fn shown_with_those_of_before(&self) -> Arc<ChaosShown> {
+        let mut shown = self.shown.clone();
+        let read = shown.wait_for(|shown| shown.is_read);
+        // Without an answer, what is known is shown.
+        drop(timeout(READ_MAX, read).await);
+        self.shown()
     }
 
     /// Starts a run: when this returns without an error, its record is durable, and its baseline or fault is in force.

@@ -8,6 +8,7 @@ use super::saved_chaos::SavedChaos;
 use crate::chaos::chaos_definition::ChaosDefinition;
 use crate::config::ChaosConfig;
 use crate::problem::Problem;
+use crate::table::Name;
 
 impl ChaosController {
     /// Everything that speaks against it. Its windows are looked at if it is to begin now.
@@ -19,7 +20,7 @@ impl ChaosController {
     ) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.note_disabled(config, &mut problems);
-        problems.extend(self.occupied(definition));
+        problems.extend(self.occupied(&definition.target.service));
         problems.extend(self.spent(definition));
         let service = definition.target.service.as_str();
         let unsteady = definition.stop_when.steady.then(|| (self.deps.vitals.unsteady)(service)).flatten();
@@ -48,8 +49,7 @@ impl ChaosController {
     }
 
     /// One run at a time on a service, none on one that is released, and none before the last one is undone.
-    fn occupied(&self, definition: &ChaosDefinition) -> Vec<Problem> {
-        let service = &definition.target.service;
+    pub(super) fn occupied(&self, service: &Name) -> Vec<Problem> {
         let mut problems = Vec::new();
         let other = self.running.values().find(|active| active.run.definition().target.service == *service);
         problems.extend(other.map(|other| {

@@ -16,6 +16,8 @@ const OVER_MAX: usize = 3;
 /// What is shown of chaos.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ChaosShown {
+    /// Whether the runs of before are among them: they are read soon after the start.
+    pub(crate) is_read: bool,
     /// The bounds, and the experiments that there are.
     pub(crate) config: Arc<ChaosConfig>,
     /// The runs, youngest first.
@@ -26,6 +28,12 @@ impl ChaosShown {
     /// One run.
     pub(crate) fn run(&self, id: u64) -> Option<&ChaosRecord> {
         self.runs.iter().map(|saved| &saved.record).find(|record| record.id == id)
+    }
+
+    /// The run of a service that is not over: its fault is there, or what it did is not undone.
+    pub(crate) fn on(&self, service: &str) -> Option<&ChaosRecord> {
+        let busy = self.runs.iter().filter(|saved| !saved.is_over());
+        busy.map(|saved| &saved.record).find(|record| record.service == service)
     }
 
     /// What of it is live: `null` where nothing can be started and nothing is left to be done.

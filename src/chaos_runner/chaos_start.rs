@@ -29,6 +29,8 @@ impl ChaosController {
         });
         let Some(definition) = definition else {
             self.note_disabled(&config, &mut problems);
+            let service = meant_service(&request.asked).and_then(|service| table.service_named(service));
+            problems.extend(service.iter().flat_map(|service| self.occupied(&service.spec.name)));
             return Err(ChaosError::Problems(problems));
         };
         problems.extend(self.speaks_against(&definition, &config, (!request.dry_run).then_some(now.at)));
@@ -108,6 +110,14 @@ fn defined(
             let read = config.read(name, definition, &services);
             read.map(|definition| Some(Arc::new(definition))).map_err(Vec::from)
         }
+    }
+}
+
+/// The service that a definition means, whatever else is wrong with it.
+fn meant_service(asked: &ChaosAsked) -> Option<&str> {
+    match asked {
+        ChaosAsked::Sent { definition, .. } => definition["target"]["service"].as_str(),
+        ChaosAsked::Named(_) | ChaosAsked::Unreadable => None,
     }
 }
 

@@ -190,6 +190,7 @@ fn service_text(service: &Value) -> String {
     }
     text.push_str(&budget_line(&service["budget"]));
     text.push_str(&mirror_line(service));
+    text.push_str(&chaos_line(&service["chaos"]));
     text.push_str(&rollout_lines(&service["rollout"]));
     text.push_str(&version_table::of(service, layout::width()));
     text
@@ -216,6 +217,25 @@ fn mirror_line(service: &Value) -> String {
     let Some(to) = mirror["to"].as_str() else { return String::new() };
     let (share, name) = (number(&mirror["share"], 3), member(service, "name"));
     format!("  mirror: {share} % copied to {to} (pointsman mirror {name})\n")
+}
+
+/// The chaos run on a service, and what ends it; or what it did and could not be undone.
+fn chaos_line(run: &Value) -> String {
+    let Some(id) = run["id"].as_u64() else { return String::new() };
+    let (name, ends) = (member(run, "name"), member(run, "ends_at"));
+    let stop = format!("pointsman chaos stop {id}");
+    let (tone, what) = match (run["state"].as_str(), run["undo"]["state"].as_str()) {
+        (Some("ended"), Some("failed")) => {
+            let error = run["undo"]["error"].as_str().map_or_else(String::new, |_| member(&run["undo"], "error"));
+            (TextTone::Bad, format!("is not undone: {error}; mend it, then try again: {stop}"))
+        }
+        (Some("ended"), _) => (TextTone::Warn, "has ended, and is being undone".to_owned()),
+        (Some("baseline"), _) => {
+            (TextTone::Warn, format!("counts its baseline, and is over at {ends} at the latest; to end it: {stop}"))
+        }
+        _ => (TextTone::Bad, format!("does its fault until {ends} at the latest; to end it: {stop}")),
+    };
+    format!("  {} {what}\n", toned(&format!("chaos run {id} of {name}"), tone))
 }
 
 /// The rollout of a service that is under way.
@@ -294,6 +314,35 @@ mod tests {
         let line = "  error budget: 72 % of 30d left, burns at 15.3 over 5m, 2 over 1h, 0.5 over 6h, 0.3 over 3d\n";
         assert_eq!(text.matches(line).count(), 1, "{text}");
         assert_eq!(text.matches("budget").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn a_fault_is_told_with_what_ends_it() {
+        let run = |state: &str, undo: Value| {
+            let run =
+                json!({ "id": 7, "name": "disk", "state": state, "ends_at": "2026-11-30T08:52:38Z", "undo": undo });
+            status_text(&json!({ "services": [{ "name": "shop", "chaos": run }, { "name": "cart" }] }))
+        };
+        let injecting = "chaos run 7 of disk does its fault until 2026-11-30T08:52:38Z at the latest; to end it: \
+                         pointsman chaos stop 7\n";
+        let baseline = "chaos run 7 of disk counts its baseline, and is over at 2026-11-30T08:52:38Z at the latest; \
+                        to end it: pointsman chaos stop 7\n";
+        let failed = json!({ "state": "failed", "tries": 5, "error": "still full" });
+        let stuck = "chaos run 7 of disk is not undone: still full; mend it, then try again: pointsman chaos stop 7\n";
+        for (state, undo, line) in [
+            ("injecting", Value::Null, injecting),
+            ("injecting", json!({ "state": "waiting", "tries": 0 }), injecting),
+            ("baseline", Value::Null, baseline),
+            (
+                "ended",
+                json!({ "state": "waiting", "tries": 2 }),
+                "chaos run 7 of disk has ended, and is being undone\n",
+            ),
+            ("ended", failed, stuck),
+        ] {
+            let text = run(state, undo);
+            assert_eq!((text.matches(line).count(), text.matches("chaos run").count()), (1, 1), "{text}");
+        }
     }
 
     #[test]

@@ -283,6 +283,10 @@ fn describe() {
     describe_flag_calls();
     describe_events();
     describe_counter!(names::CHAOS_REQUESTS, "Requests in the slices of chaos experiments, by what their users got.");
+    describe_gauge!(
+        names::CHAOS_UNDO_FAILED,
+        "Chaos runs whose command could not be undone, however often it was tried."
+    );
     slo_gauges::describe();
     describe_gauge!(names::ROLLOUT_PHASE, "Whether a service's rollout is in a phase; gone a minute after its end.");
     describe_gauge!(names::ROLLOUT_WAITING, "Whether a service's rollout waits for somebody, by what they have to do.");

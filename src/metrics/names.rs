@@ -123,6 +123,8 @@ pub(crate) const LEDGER_WRITABLE: &str = "pointsman_experiment_ledger_writable";
 pub(crate) const LEDGER_LOST: &str = "pointsman_experiment_ledger_lost_total";
 /// Requests in the slices of chaos experiments, by what their users got.
 pub(crate) const CHAOS_REQUESTS: &str = "pointsman_chaos_requests_total";
+/// Chaos runs whose command could not be undone.
+pub(crate) const CHAOS_UNDO_FAILED: &str = "pointsman_chaos_undo_failed";
 /// Share of the requests of a service that must be good, 0 to 1, by objective.
 pub(crate) const SLO_OBJECTIVE: &str = "pointsman_slo_objective_ratio";
 /// Requests that count for an objective of a service.

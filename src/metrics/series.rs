@@ -157,6 +157,9 @@ pub(crate) fn update_chaos(registry: &Registry) {
             .absolute(counters.total(slice, result));
         }
     }
+    for (service, runs) in registry.chaos_stuck() {
+        gauge!(names::CHAOS_UNDO_FAILED, "service" => String::from(service)).set(float(runs));
+    }
 }
 
 /// Sets how the ledger of experiments is; one that does not answer writes nothing. Inside the local recorder.

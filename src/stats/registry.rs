@@ -51,6 +51,8 @@ struct KnownCounters {
     /// By service and experiment.
     chaos: BTreeMap<(Box<str>, Box<str>), Arc<ChaosCounters>>,
     slos: HashMap<Box<str>, Arc<SloStats>>,
+    /// By service.
+    chaos_stuck: BTreeMap<Box<str>, u64>,
 }
 
 #[derive(Debug)]
@@ -198,6 +200,17 @@ impl Registry {
             experiment: experiment.clone(),
         };
         known.chaos.iter().map(|(name, counters)| (labels(name), Arc::clone(counters))).collect()
+    }
+
+    /// Notes how many chaos runs of each service could not be undone.
+    pub fn set_chaos_stuck(&self, stuck: BTreeMap<Box<str>, u64>) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).chaos_stuck = stuck;
+    }
+
+    /// How many chaos runs could not be undone, by service: of those that had something to undo.
+    #[must_use]
+    pub fn chaos_stuck(&self) -> BTreeMap<Box<str>, u64> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).chaos_stuck.clone()
     }
 
     /// What the mirrors of a service have found, by the version that got the copies.

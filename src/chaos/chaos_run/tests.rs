@@ -7,7 +7,7 @@ use serde_json::json;
 use std::time::Duration;
 
 use super::super::chaos_definition::{ChaosCommand, ChaosFault, ChaosHypothesis, ChaosStop, ChaosWritten};
-use super::super::chaos_record::{ChaosRecord, ChaosUndo, ChaosUndoState};
+use super::super::chaos_record::{ChaosRecord, ChaosSlice, ChaosUndo, ChaosUndoState};
 use super::super::chaos_schedule::ChaosSchedule;
 use super::*;
 use crate::rollout::TICK;
@@ -180,7 +180,7 @@ fn users_who_get_less_end_it_at_once() {
     let slow = FaultWorld { slower: 1.6, ..USUAL };
     let sticky = FaultWorld { users: Some(2_000), failing: [0.21, 0.01], ..USUAL };
     for (world, words) in
-        [(failing, "requests failed"), (slow, "requests took more than 1.2 times the"), (sticky, "users) against")]
+        [(failing, "requests failed"), (slow, "requests took more than 1.2 times the"), (sticky, "users")]
     {
         let (record, took) = end_of(definition(60 * SECOND, 10 * SECOND), world);
         let ended = (record.ending, record.ended_by);
@@ -188,7 +188,11 @@ fn users_who_get_less_end_it_at_once() {
         assert!(took <= 5 * SECOND, "{took:?}: {}", record.sentence);
         let sentence = &record.sentence;
         assert!(sentence.starts_with("slow-payments: hypothesis broken after "), "{sentence}");
-        assert!(words == "users) against" || sentence.contains(words), "{sentence}");
+        let control = record.control_slice.as_ref().unwrap();
+        assert!(words != "users" || control.users > 0, "{control:?}");
+        let users = format!(", {} against {} users, odds", record.fault_slice.users, control.users);
+        assert_eq!(sentence.contains(&users), words == "users", "{sentence}");
+        assert!(sentence.contains(words) && !sentence.contains(" of 1 users"), "{sentence}");
         assert!(sentence.ends_with(", odds of chance below 1 in 1,000"), "{sentence}");
         let evidence = record.evidence.unwrap();
         assert!(evidence.e >= evidence.alarm, "{evidence:?}");
@@ -246,6 +250,38 @@ fn who_stops_it_ends_it_once() {
     assert_eq!((record.ending, record.ended_by), (Some(ChaosEnding::NotEnoughData), Some(ChaosEndedBy::Operator)));
     assert!(record.sentence.contains("not enough data after 5 s: an operator stopped it (by ada); "));
     assert_eq!(record.restored_at, None, "that is for who takes the fault out of the table to say");
+}
+
+#[test]
+fn the_sentence_has_the_numbers_of_the_slices() {
+    // All users share an address, of which few failures are evidence.
+    let world = FaultWorld { users: Some(30), failing: [0.3, 0.1], ..USUAL };
+    let mut simulated = Simulated::new(definition(60 * SECOND, Duration::ZERO), world, 5);
+    simulated.tick();
+    // Since the last look of the judge there were more.
+    let fault = Arc::clone(simulated.run.in_force().unwrap());
+    for slice in FaultSlice::ALL {
+        simulated.requests(&fault, slice);
+    }
+    let check = |record: &ChaosRecord| {
+        let (fault, control) = (&record.fault_slice, record.control_slice.as_ref().unwrap());
+        assert!(fault.users > 1 && fault.failed > fault.users / 3, "{fault:?}");
+        let part = |slice: &ChaosSlice| format!("{} of {}", slice.failed, slice.requests);
+        let [begun, other] = [part(fault), part(control)];
+        assert!(
+            record.sentence.contains(&format!(": {begun} requests failed ("))
+                || record.sentence.contains(&format!("; {begun} ")),
+            "{record:#?}"
+        );
+        let users = format!(", {} against {} users, E ", fault.users, control.users);
+        assert!(
+            record.sentence.contains(&format!(" against {other} (")) && record.sentence.contains(&users),
+            "{record:#?}"
+        );
+    };
+    check(&simulated.run.record());
+    simulated.run.stop(simulated.now, ChaosEndedBy::Operator, None);
+    check(&simulated.run.record());
 }
 
 #[test]

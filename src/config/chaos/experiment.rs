@@ -10,7 +10,7 @@ use super::ChaosScope;
 use super::fault::RawFault;
 use super::hypothesis::{RawChaosStop, RawHypothesis};
 use super::target::RawFaultTarget;
-use crate::chaos::chaos_definition::{COMMAND_BASELINE_MIN, ChaosDefinition, ChaosFault, ChaosWritten};
+use crate::chaos::chaos_definition::{COMMAND_BASELINE_MIN, ChaosDefinition, ChaosWritten};
 use crate::chaos::chaos_schedule::{ChaosSchedule, ChaosWindow};
 use crate::config::build::Build;
 use crate::config::check::{self, every, setting};
@@ -22,7 +22,6 @@ use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{Setting, TimeSpan};
 use crate::problem::Mismatch;
 use crate::table::Weight;
-use crate::table::spec::fault::FaultTarget;
 
 /// A minute has enough requests for a 99th percentile on most services.
 const BASELINE: TimeSpan = TimeSpan::secs(60);
@@ -53,19 +52,21 @@ impl RawChaosExperiment {
         let report = &mut build.report;
         let name = check::name(name, at, report);
         let fault = self.fault.build(scope.bounds.is_call, &at.key("fault"), report);
-        let target = self.target.build(scope, fault.as_ref().ok(), &at.key("target"), report);
+        // Also of a fault with which something is wrong: the rest is held against what is meant.
+        let word = self.fault.word();
+        let target = self.target.build(scope, word, &at.key("target"), report);
         let duration = self.duration(scope.bounds.duration_max, at, report);
-        let is_command = matches!(fault, Ok(ChaosFault::Command(_)));
-        let least = if is_command { TimeSpan(COMMAND_BASELINE_MIN) } else { TimeSpan::millis(0) };
+        let least = if word == Some("command") { TimeSpan(COMMAND_BASELINE_MIN) } else { TimeSpan::millis(0) };
         let range = least..=TimeSpan::secs(3_600);
         let baseline = setting(self.baseline, BASELINE, range, &at.key("baseline"), report);
         let hypothesis = self.hypothesis.build(&at.key("hypothesis"), report);
         let stop_when = self.stop_when.build(scope.bounds.is_call, &at.key("stop_when"), report);
         let only = self.only(&at.key("only"), report);
-        let (target, stop_when) = (target?, stop_when?);
-        if stop_when.budget_left_below.is_some() {
-            check_budget(&target, scope, &at.key("stop_when").key("budget_left_below"), report)?;
+        if self.stop_when.asks_for_budget() {
+            let service = self.target.service.as_deref().unwrap_or_default();
+            check_budget(service, scope, &at.key("stop_when").key("budget_left_below"), report)?;
         }
+        let target = target?;
         let written = written(input, at, target.share);
         Ok(ChaosDefinition {
             name: name?,
@@ -74,7 +75,7 @@ impl RawChaosExperiment {
             duration: duration?,
             baseline: baseline?.0,
             hypothesis: hypothesis?,
-            stop_when,
+            stop_when: stop_when?,
             only: only?,
             written,
         })
@@ -114,18 +115,18 @@ impl RawChaosExperiment {
 
 /// That a service whose budget is asked for has one.
 fn check_budget(
-    target: &FaultTarget,
+    service: &str,
     scope: ChaosScope<'_>,
     at: &ConfigPath<'_>,
     report: &mut Report<'_>,
 ) -> Result<(), ErrorGuaranteed> {
-    let spec = scope.services.and_then(|all| all.iter().find(|spec| spec.name == target.service));
+    let spec = scope.services.and_then(|all| all.iter().find(|spec| spec.name.as_str() == service));
     if spec.is_none_or(|spec| spec.slo.is_some()) {
         return Ok(());
     }
     let wanted = "a service with objectives, of which a budget is left";
-    let remedy = format!("add [services.{}.slo], or leave it out", target.service);
-    let found = format!("it, and {} has no objectives", target.service);
+    let remedy = format!("add [services.{service}.slo], or leave it out");
+    let found = format!("it, and {service} has no objectives");
     Err(report.problem(at, Mismatch::new(found, wanted, remedy)))
 }
 

@@ -97,6 +97,12 @@ impl<'de> Visitor<'de> for AbortVisitor {
 }
 
 impl RawFault {
+    /// What is to be done, if that is one thing: known also where something is wrong with it.
+    pub(super) fn word(&self) -> Option<&'static str> {
+        let written = self.written();
+        written.first().copied().filter(|_| written.len() == 1)
+    }
+
     /// The keys that are written.
     fn written(&self) -> Vec<&'static str> {
         let Self { latency, abort, reset, hang, bandwidth, cut, refuse, exhaust, command } = self;

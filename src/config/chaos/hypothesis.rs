@@ -86,6 +86,11 @@ pub(super) struct RawChaosStop {
 }
 
 impl RawChaosStop {
+    /// Whether there has to be an error budget.
+    pub(super) fn asks_for_budget(&self) -> bool {
+        self.budget_left_below.is_some()
+    }
+
     /// `is_call` says whether it stands in a call, which may not name a webhook.
     pub(super) fn build(
         &self,

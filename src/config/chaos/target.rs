@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 
 use super::ChaosScope;
-use crate::chaos::chaos_definition::ChaosFault;
 use crate::config::check;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
@@ -13,7 +12,7 @@ use crate::config::reader::units::Setting;
 use crate::problem::{Mismatch, Problem, ProblemKind, one_of, suggest};
 use crate::shared::name::Name;
 use crate::table::spec::VersionSpec;
-use crate::table::spec::fault::{FaultKind, FaultTarget};
+use crate::table::spec::fault::FaultTarget;
 use crate::table::{EndpointAddress, ServiceSpec, Weight};
 
 /// One user of a hundred, if the bounds allow as many.
@@ -22,7 +21,7 @@ const SHARE: u32 = 1_000;
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct RawFaultTarget {
-    service: Option<String>,
+    pub(super) service: Option<String>,
     version: Option<String>,
     endpoint: Option<String>,
     zone: Option<String>,
@@ -31,11 +30,11 @@ pub(super) struct RawFaultTarget {
 }
 
 impl RawFaultTarget {
-    /// Builds it; `fault` is what is done, if it is known.
+    /// Builds it; `fault` is the word of what is done, if that is known.
     pub(super) fn build(
         &self,
         scope: ChaosScope<'_>,
-        fault: Option<&ChaosFault>,
+        fault: Option<&str>,
         at: &ConfigPath<'_>,
         report: &mut Report<'_>,
     ) -> Result<FaultTarget, ErrorGuaranteed> {
@@ -48,11 +47,10 @@ impl RawFaultTarget {
         self.check_fault(fault, at, report);
         let (service, spec) = found?;
         let (version, zone, endpoint) = (version.transpose()?, zone.transpose()?, endpoint.transpose()?);
-        let target = FaultTarget { service, version, endpoint, zone, segment: segment.transpose()?, share: share? };
-        match spec {
-            Some(spec) => check_parts(&target, spec, at, report).map(|()| target),
-            None => Ok(target),
-        }
+        let parts = AimedParts { version, endpoint, zone };
+        spec.map_or(Ok(()), |spec| check_parts(&parts, spec, at, report))?;
+        let AimedParts { version, endpoint, zone } = parts;
+        Ok(FaultTarget { service, version, endpoint, zone, segment: segment.transpose()?, share: share? })
     }
 
     /// The name of the service, and what it is if the services are known.
@@ -80,17 +78,17 @@ impl RawFaultTarget {
     fn share(
         &self,
         scope: ChaosScope<'_>,
-        fault: Option<&ChaosFault>,
+        fault: Option<&str>,
         at: &ConfigPath<'_>,
         report: &mut Report<'_>,
     ) -> Result<Weight, ErrorGuaranteed> {
         let most = scope.bounds.share_max;
         match (self.share, fault) {
-            (Some(_), Some(ChaosFault::Command(_))) => {
+            (Some(_), Some("command")) => {
                 let wanted = "none: what a command does on a host reaches all users of it";
                 Err(report.problem(at, Mismatch::new("a share beside a command", wanted, "leave it out")))
             }
-            (None, Some(ChaosFault::Command(_))) => Ok(Weight::FULL),
+            (None, Some("command")) => Ok(Weight::FULL),
             (None, _) => Ok(Weight::from_slots(SHARE.min(most.slots())).unwrap_or_default()),
             (Some(Setting(share)), _) if share > most => {
                 let found = format!("{share}, above chaos.share_max = {most}");
@@ -106,14 +104,14 @@ impl RawFaultTarget {
     }
 
     /// That what is done can be done to what is meant.
-    fn check_fault(&self, fault: Option<&ChaosFault>, at: &ConfigPath<'_>, report: &mut Report<'_>) {
+    fn check_fault(&self, fault: Option<&str>, at: &ConfigPath<'_>, report: &mut Report<'_>) {
         let one = [("endpoint", self.endpoint.is_some()), ("zone", self.zone.is_some())];
         for (key, _) in one.into_iter().filter(|(_, is_written)| *is_written) {
             let text = match fault {
-                Some(ChaosFault::Injected(FaultKind::Exhaust { .. })) => {
+                Some("exhaust") => {
                     Mismatch::new(format!("{key} beside exhaust"), "none: places are the service's", "leave it out")
                 }
-                Some(ChaosFault::Command(_)) => {
+                Some("command") => {
                     let remedy = "name the host in the command: { run = [...], undo = [...], host = \"db1\" }";
                     Mismatch::new(
                         format!("{key} beside a command"),
@@ -135,9 +133,16 @@ fn endpoint(text: &str, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<
     })
 }
 
+/// What is meant of a service.
+struct AimedParts {
+    version: Option<Name>,
+    endpoint: Option<EndpointAddress>,
+    zone: Option<Name>,
+}
+
 /// That the service has what is meant of it.
 fn check_parts(
-    target: &FaultTarget,
+    target: &AimedParts,
     spec: &ServiceSpec,
     at: &ConfigPath<'_>,
     report: &mut Report<'_>,
@@ -154,6 +159,7 @@ fn check_parts(
         Some(version) => format!("{} {version}", spec.name),
         None => spec.name.to_string(),
     };
+    let zone = check_zone(target, versions(), &whose, &at.key("zone"), report);
     if let Some(endpoint) = &target.endpoint {
         let has = |version: &VersionSpec| match endpoint {
             EndpointAddress::Ip(address) => version.endpoints.contains(address),
@@ -170,11 +176,11 @@ fn check_parts(
             return Err(report.problem(&at.key("endpoint"), text));
         }
     }
-    check_zone(target, versions(), &whose, &at.key("zone"), report)
+    zone
 }
 
 fn check_zone<'a>(
-    target: &FaultTarget,
+    target: &AimedParts,
     versions: impl Iterator<Item = &'a VersionSpec>,
     whose: &str,
     at: &ConfigPath<'_>,

@@ -107,3 +107,43 @@ fn what_a_call_may_not_say_is_told() {
     let missing = ["fault", "target.service", "duration", "hypothesis"].map(|key| format!("definition.{key}"));
     assert_eq!(paths, missing);
 }
+
+#[test]
+fn one_thing_that_is_wrong_hides_no_other() {
+    let config = example();
+    // What the fault is, is known although something is wrong with it.
+    let many = json!({
+        "target": { "service": "shop", "version": "v9", "share": 50, "segment": "stuff" },
+        "fault": { "command": { "run": ["x"] } },
+        "duration": "1h",
+        "baseline": "1ms",
+        "hypothesis": {},
+        "stop_when": { "budget_left_below": 20, "failed_requests": 0 },
+    });
+    let all = read(&config, &many).expect_err("want problems");
+    let mut paths: Vec<_> = all.as_slice().iter().map(|problem| problem.path.as_str()).collect();
+    paths.sort_unstable();
+    let wrong = [
+        "baseline",
+        "duration",
+        "fault.command",
+        "hypothesis",
+        "stop_when.failed_requests",
+        "target.segment",
+        "target.share",
+        "target.version",
+    ];
+    assert_eq!(paths, wrong.map(|key| format!("definition.{key}")));
+    let share = all.as_slice().iter().find(|problem| problem.path.ends_with("share")).map(ToString::to_string);
+    assert!(share.as_ref().is_some_and(|text| text.contains("a share beside a command")), "{share:?}");
+    let poor = json!({
+        "target": { "service": "status", "share": 50 },
+        "fault": { "hang": true },
+        "duration": "10s",
+        "hypothesis": { "errors": {} },
+        "stop_when": { "budget_left_below": 20 },
+    });
+    let all = read(&config, &poor).expect_err("want problems");
+    let paths: Vec<_> = all.as_slice().iter().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(paths, ["definition.target.share", "definition.stop_when.budget_left_below"]);
+}

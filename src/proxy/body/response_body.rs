@@ -60,6 +60,9 @@ impl SpoiltResponse {
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         loop {
             let now = Instant::now();
+            if self.spoiler.has_cut() {
+                return Poll::Ready(Some(Err(self.body.break_off())));
+            }
             if self.body.has_outlived_fault(now) {
                 return match self.spoiler.give_up() {
                     Some(waiting) => Poll::Ready(Some(Ok(waiting))),

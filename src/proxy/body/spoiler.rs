@@ -36,6 +36,8 @@ pub(crate) enum BodySpoiler {
     Cut {
         /// How many bytes are passed on yet.
         left: u64,
+        /// Whether some were not: then it has broken off, also where no more would have come.
+        dropped: bool,
     },
 }
 
@@ -58,7 +60,7 @@ impl BodySpoiler {
                 let (waiting, due) = (Bytes::new(), Instant::now());
                 Some(Self::Slow { bytes_per_s: (*bytes_per_s).max(1), waiting, due, timer: None })
             }
-            FaultKind::Cut { after_bytes } => Some(Self::Cut { left: *after_bytes }),
+            FaultKind::Cut { after_bytes } => Some(Self::Cut { left: *after_bytes, dropped: false }),
             FaultKind::Nothing
             | FaultKind::Latency { .. }
             | FaultKind::Abort(_)
@@ -74,12 +76,17 @@ impl BodySpoiler {
         matches!(self, Self::Slow { .. })
     }
 
-    /// Whether nothing waits here.
+    /// Whether nothing of the body is missing to its reader.
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Slow { waiting, .. } => waiting.is_empty(),
-            Self::Cut { .. } => true,
+            Self::Cut { dropped, .. } => !dropped,
         }
+    }
+
+    /// Whether a part of the body was dropped: it cannot end well any more, not even without the fault.
+    pub(crate) fn has_cut(&self) -> bool {
+        matches!(self, Self::Cut { dropped: true, .. })
     }
 
     /// What is to be done before more is read.
@@ -99,7 +106,7 @@ impl BodySpoiler {
                 }
                 Poll::Ready(NextPart::Pass(Frame::data(piece)))
             }
-            Self::Cut { left: 0 } => Poll::Ready(NextPart::Break),
+            Self::Cut { left: 0, .. } => Poll::Ready(NextPart::Break),
             Self::Cut { .. } => Poll::Ready(NextPart::Read),
         }
     }
@@ -118,8 +125,9 @@ impl BodySpoiler {
                 *waiting = data;
                 NextPart::Read
             }
-            Self::Cut { left } => {
+            Self::Cut { left, dropped } => {
                 let most = usize::try_from(*left).unwrap_or(usize::MAX).min(data.len());
+                *dropped |= most < data.len();
                 *left -= most as u64;
                 data.truncate(most);
                 NextPart::Pass(Frame::data(data))

@@ -24,10 +24,26 @@ pub(super) struct Bench {
 impl Bench {
     /// With this section `[chaos]`, and what follows it.
     pub(super) fn new(chaos: &str) -> Self {
+        Self::with("", chaos)
+    }
+
+    /// The same, with lines of the service.
+    pub(super) fn with(lines: &str, chaos: &str) -> Self {
+        Self::of(".", lines, chaos)
+    }
+
+    /// The same, with the store in a folder in the folder.
+    pub(super) fn kept_in(state: &str, chaos: &str) -> Self {
+        Self::of(state, "", chaos)
+    }
+
+    fn of(state: &str, lines: &str, chaos: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join(state);
+        std::fs::create_dir_all(&state).unwrap();
         let origins = ["v1", "v2"].map(|_| Origin::saying("fine"));
-        let state = folder.path().join("pointsman.db");
-        let service = config(origins[0].address(), origins[1].address(), "");
+        let state = state.join("pointsman.db");
+        let service = config(origins[0].address(), origins[1].address(), lines);
         let service = format!("{service}\n[state]\npath = \"{}\"\n", state.display());
         let bench = Self { folder, _origins: origins, service };
         bench.write(chaos);
@@ -71,6 +87,20 @@ pub(super) fn slow(more: &str) -> String {
         "enabled = true\n[chaos.experiments.slow]\ntarget = {{ service = \"shop\", share = 2 }}\n\
          fault = {{ latency = {{ fixed = \"0ms\" }} }}\nhypothesis = {{ errors = {{}} }}\n{more}"
     )
+}
+
+/// A fault `failing` that refuses half of the users of `shop` by 503.
+pub(super) const FAILING: &str = "enabled = true\nshare_max = 50\n[chaos.experiments.failing]\n\
+    target = { service = \"shop\", share = 50 }\nfault = { abort = 503 }\nbaseline = \"0s\"\nduration = \"10m\"\n\
+    hypothesis = { errors = { ratio_max = 1000, increase_max = 99 } }\n";
+
+/// What the metrics say: the value of a series as it is written.
+#[track_caller]
+pub(super) fn metric(process: &Process, series: &str) -> Option<String> {
+    let admin = process.admin_address;
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
+    let text = crate::support::client::send(admin, request).text();
+    text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned))
 }
 
 /// Calls that change something.

@@ -7,7 +7,7 @@ use pointsman::testing::stats::FaultSlice;
 use pointsman::testing::table::spec::fault::FaultKind;
 use serde_json::{Value, json};
 
-use super::faults::{abort, counted, fault, put, setup, target, user, users, visit};
+use super::injected::{abort, counted, fault, put, setup, target, user, users, visit};
 use crate::support::{Origin, Proxy, Reply, Setup, client, eventually, with};
 
 #[test]

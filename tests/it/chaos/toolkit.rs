@@ -81,6 +81,36 @@ fn chaos_toolkit_begins_watches_and_ends_an_experiment_that_does_no_harm() {
 }
 
 #[test]
+fn chaos_toolkit_sees_that_the_only_endpoint_is_missed() {
+    let Some(python) = python("Chaos Toolkit and an endpoint that is missed") else { return };
+    let ((v1, _), (v2, _)) = (version("v1"), version("v2"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pointsman.toml");
+    std::fs::write(&path, config(v1.address(), v2.address(), "2ms")).unwrap();
+    let process = Process::start(&path);
+    let load = Load::start(visitors(process.listener, &["/"], 100, false));
+    load.await_more(50);
+    let environment = [
+        ("POINTSMAN_ADMIN", format!("http://{}", process.admin_address)),
+        ("ENDPOINT", v1.address().to_string()),
+        ("SHARE", "50".to_owned()),
+        ("SECONDS_OF_FAULT", "8".to_owned()),
+    ];
+    let Journal { good, journal } = chaos(&python, "dead-endpoint", folder.path(), &environment);
+    // Half of the users are refused, and v1 has no other endpoint for them: what looks all the time sees it.
+    assert_eq!((good, &journal["deviated"]), (false, &json!(true)), "{journal:#}");
+    assert_eq!(journal["rollbacks"][0]["output"]["status"], 200, "{journal:#}");
+    let run = process.get("/v1/chaos/1");
+    assert_eq!(
+        (&run["name"], &run["state"], &run["ending"]),
+        (&json!("dead-endpoint"), &json!("ended"), &json!("broken"))
+    );
+    assert_eq!(run["target"]["share"], json!(50.0), "{run:#}");
+    assert!(run["restored_at"].is_string() && run["fault_slice"]["failed"].as_u64() > Some(0), "{run:#}");
+    load.end();
+}
+
+#[test]
 fn chaos_toolkit_sees_harm_and_rolls_back_what_has_ended_by_itself() {
     let Some(python) = python("Chaos Toolkit and a fault that hurts") else { return };
     let ((v1, _), (v2, _)) = (version("v1"), version("v2"));

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::bench::{Bench, begin, command, post, until, until_file, until_restored};
+use super::bench::{Bench, begin, command, metric, post, until, until_file, until_restored};
 
 #[test]
 fn a_command_runs_after_its_baseline_and_is_undone_at_its_end() {
@@ -53,12 +53,19 @@ fn what_cannot_be_undone_is_tried_again_told_and_tried_again_when_an_operator_sa
     assert_eq!((&run["undo"]["tries"], &run["restored_at"]), (&json!(5), &json!(null)), "{run:#}");
     assert!(run["undo"]["error"].as_str().unwrap().contains("still full"), "{run:#}");
     process.tells(&["has failed as often as it is tried"]);
+    let gauge = || metric(&process, "pointsman_chaos_undo_failed{service=\"shop\"}");
+    assert_eq!(gauge().as_deref(), Some("1"));
+    let status = process.get("/v1/status")["services"][0]["chaos"].clone();
+    assert_eq!((&status["id"], &status["undo"]["state"]), (&json!(1), &json!("failed")), "{status:#}");
+    assert_eq!(process.get("/v1/services/shop")["chaos"], status);
     let refused = post(&process, "/v1/chaos", json!({ "experiment": "disk" })).unwrap_err().to_string();
     assert!(refused.contains("not undone"), "{refused}");
     std::fs::write(&mended, "").unwrap();
     post(&process, "/v1/chaos/1/stop", json!({})).unwrap();
     let run = until_restored(&process, 1);
     assert_eq!((&run["undo"]["state"], &run["undo"]["tries"]), (&json!("done"), &json!(6)), "{run:#}");
+    assert_eq!(gauge().as_deref(), Some("0"));
+    assert_eq!(process.get("/v1/services/shop")["chaos"], json!(null), "all is as before");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use rusqlite::{Connection, Row};
 use serde_json::{Value, json};
 
 use crate::support::process::{Process, config};
+use crate::support::small_disk::{inside, on_small_disk};
 use crate::support::{client, eventually, get};
 
 /// How often the process is killed.
@@ -201,27 +202,6 @@ fn what_was_acknowledged_survives_kill_9() {
     assert_eq!(stopped["changed"], runs, "{last}: {stopped}");
     println!("{KILLS} kills, {} revisions acknowledged, {} stored", acknowledged.len(), stored.len());
     assert!(acknowledged.len() as u64 > KILLS, "the kills must fall into writes");
-}
-
-/// The binary in a mount namespace of its own, with a file system of this many KiB on `state`.
-fn on_small_disk(path: &Path, state: &Path, kib: u32) -> Process {
-    let mut command = Command::new("unshare");
-    let script = format!(
-        "mount -t tmpfs -o size={kib}k none {} && exec {} run --config {}",
-        state.display(),
-        env!("CARGO_BIN_EXE_pointsman"),
-        path.display()
-    );
-    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]);
-    Process::start_command(command)
-}
-
-/// Runs a command in the namespaces of the process.
-fn inside(process: &Process, script: &str) {
-    let id = process.id().to_string();
-    let args = ["--target", &id, "--user", "--preserve-credentials", "--mount", "sh", "-c", script];
-    let done = Command::new("nsenter").args(args).status().unwrap();
-    assert!(done.success(), "{script}");
 }
 
 fn small_disk(kib: u32) -> (tempfile::TempDir, Process) {
