@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use pointsman::testing::stats::FaultSlice;
 use serde_json::json;
 
-use super::bench::{Bench, FAILING, begin, command, post, until_file, until_restored};
+use super::bench::{Bench, FAILING, begin, command, metric, post, until_file, until_restored};
 use super::injected::users;
-use crate::support::Client;
 use crate::support::load::{Load, User, connect};
 use crate::support::process::Process;
+use crate::support::{Client, eventually};
 
 /// A user of a slice of run 1, who asks again and again.
 struct Asking {
@@ -130,4 +130,21 @@ fn an_upgrade_in_the_middle_of_a_fault_ends_it_without_a_request_lost() {
     load.await_more(50);
     check(&bench, &process);
     load.end_well();
+}
+
+#[test]
+fn an_upgrade_lets_go_of_what_a_fault_keeps_waiting() {
+    let bench = Bench::new(&FAILING.replace("abort = 503", "latency = { fixed = \"5m\" }"));
+    let mut process = bench.start();
+    begin(&process, "failing");
+    let user = users(FaultSlice::Fault).next().unwrap();
+    let mut waiting = Client::to(process.listener);
+    waiting.write(format!("GET / HTTP/1.1\r\nHost: a\r\nx-user-id: {user}\r\n\r\n"));
+    let in_flight = || metric(&process, "pointsman_requests_in_flight{service=\"shop\"}");
+    eventually("it waits", || in_flight().as_deref() == Some("1"));
+    process.upgrade().unwrap();
+    // The process that is about to end has no fault any more: the request is sent after all.
+    assert_eq!(waiting.read(false).map(|answer| answer.status).ok(), Some(200));
+    let run = until_restored(&process, 1);
+    assert_eq!((&run["ended_by"], &run["undo"]), (&json!("restart"), &json!(null)), "{run:#}");
 }
