@@ -221,7 +221,7 @@ impl RolloutController {
                 tracing::error!(
                     rollout = id,
                     error = chain(&error),
-                    "a rollout of before cannot go on; the split stays as it is"
+                    "a rollout of before cannot go on; the split and the mirror stay as they are"
                 )
             }
         }

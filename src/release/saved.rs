@@ -17,6 +17,7 @@ use super::verdict_history::SavedVerdict;
 use crate::config::RolloutSection;
 use crate::rollout::event::{Need, Pause, RolloutEnding, RolloutEvent, StageCause};
 use crate::rollout::judge::frozen::FrozenCeilings;
+use crate::rollout::release::Shape;
 use crate::rollout::run::Phase;
 use crate::rollout::stage::StageTask;
 use crate::table::{Name, Weight};
@@ -331,8 +332,15 @@ impl Saved {
         match (self.moved_services().next().is_some(), flags) {
             (true, true) => "split or a flag",
             (false, true) => "flag",
+            (_, false) if self.mirrors() => "split or the mirror",
             (_, false) => "split",
         }
+    }
+
+    /// Whether its plan has steps in which requests are copied.
+    fn mirrors(&self) -> bool {
+        let release = self.plan.release();
+        release.is_ok_and(|release| matches!(&release.shape, Shape::Canary(canary) if !canary.mirrors.is_empty()))
     }
 
     /// That all services go on; the verdict is about one of them.

@@ -133,7 +133,7 @@ fn a_hand_on_the_mirror_wins() {
         .until(rollout, "judging pairs", |rollout| rollout["evidence"][0]["pairs"]["pairs"].as_u64() >= Some(10));
     stage.proxy.put("/v1/services/site/mirror", "{\"to\": \"v2\", \"share\": 1}");
     let paused = stage.operator.until(rollout, "paused", |rollout| rollout["phase"] == "paused");
-    assert!(paused["paused_because"].as_str().unwrap().contains("changed by hand"), "{paused:#}");
+    assert_eq!(paused["paused_because"], "the split or the mirror was changed by hand", "{paused:#}");
     assert_eq!(stage.mirror()["share"], 1.0, "it is the operator's");
     let other = stage.operator.try_start(json!({"service": "site", "to": "v2"})).expect_err("one at a time");
     assert!(format!("{other}").contains("not over"), "{other}");
