@@ -121,7 +121,7 @@ fn chaos_toolkit_sees_harm_and_rolls_back_what_has_ended_by_itself() {
     let load = Load::start(visitors(process.listener, &["/"], 100, false));
     load.await_more(50);
     let admin = format!("http://{}", process.admin_address);
-    let environment = [("POINTSMAN_ADMIN", admin), ("SECONDS_OF_FAULT", "8".to_owned())];
+    let environment = [("POINTSMAN_ADMIN", admin), ("SECONDS_OF_FAULT", "12".to_owned())];
     let Journal { good, journal } = chaos(&python, "slow-payments", folder.path(), &environment);
     assert_eq!((good, &journal["deviated"]), (false, &json!(true)), "{journal:#}");
     // What looks all the time has seen it: the rest of the method was not begun.
