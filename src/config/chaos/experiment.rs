@@ -63,8 +63,7 @@ impl RawChaosExperiment {
         let stop_when = self.stop_when.build(scope.bounds.is_call, &at.key("stop_when"), report);
         let only = self.only(&at.key("only"), report);
         if self.stop_when.asks_for_budget() {
-            let service = self.target.service.as_deref().unwrap_or_default();
-            check_budget(service, scope, &at.key("stop_when").key("budget_left_below"), report)?;
+            check_budget(self.target.service_name(), scope, &at.key("stop_when").key("budget_left_below"), report)?;
         }
         let target = target?;
         let written = written(input, at, target.share);

@@ -21,7 +21,7 @@ const SHARE: u32 = 1_000;
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct RawFaultTarget {
-    pub(super) service: Option<String>,
+    service: Option<String>,
     version: Option<String>,
     endpoint: Option<String>,
     zone: Option<String>,
@@ -30,6 +30,11 @@ pub(super) struct RawFaultTarget {
 }
 
 impl RawFaultTarget {
+    /// The service as it is written; empty if it is not.
+    pub(super) fn service_name(&self) -> &str {
+        self.service.as_deref().unwrap_or_default()
+    }
+
     /// Builds it; `fault` is the word of what is done, if that is known.
     pub(super) fn build(
         &self,

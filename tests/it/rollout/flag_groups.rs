@@ -143,6 +143,8 @@ pub(super) fn sides(listener: SocketAddr) -> Vec<bool> {
         match (&*shop, &*web) {
             ("v2 on", "on") => true,
             ("v1 off", "off") => false,
+            // Moved between the two: then it is on the new side here as well by now.
+            ("v1 off", "on") if ask(user, "/shop") == "v2 on" => true,
             mixed => panic!("user {user} is on both sides: {mixed:?}"),
         }
     };

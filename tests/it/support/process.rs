@@ -185,10 +185,14 @@ impl Process {
     }
 }
 
-/// Whether a process runs; one that is not reaped yet does not.
+/// Whether a process runs; one that is not reaped yet does not. Its first thread may have ended before others, which
+/// have its files and locks until they end as well.
 pub fn is_running(id: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+    threads.into_iter().any(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    })
 }
 
 impl Drop for Process {
