@@ -57,6 +57,7 @@ use crate::metrics::Logs;
 use crate::proxy::accept::global_limit::GlobalConnectionLimit;
 use crate::proxy::access_log::LogSender;
 use crate::release::guardrail_counting::GuardrailLedger;
+use crate::release::restore::keep_shields;
 use crate::stats::Registry;
 use crate::supervise::{Kind, Part, panic_text};
 use crate::upstream::budget::Budget;
@@ -187,6 +188,7 @@ impl Bound {
         }
         let store = if options.in_memory { Store::in_memory()? } else { Store::open(&config.state.path)? };
         let registry = Arc::new(Registry::new(workers));
+        keep_shields(&store, &registry);
         let mut writer = Writer::new(store, Arc::clone(&registry), control_plane::file_specs(&config))?;
         names.answers().for_each(|(host, answer)| writer.resolved(host, answer.clone()));
         let ledger = ledger_parts::open(&config, &options, writer.running_trials());

@@ -29,7 +29,7 @@ use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::StageTask;
 use crate::shared::canary_stats::FlagTerms;
 use crate::shared::mirror_stats::MirrorTotals;
-use crate::stats::Registry;
+use crate::stats::{CanaryEnd, Registry};
 use crate::table::{Name, Service, Table, Weight, Weights};
 
 /// A rollout that is under way.
@@ -176,13 +176,13 @@ impl ActiveRollout {
     /// Has the workers count for it, from the next table on.
     pub(crate) fn count_in(&self, registry: &Registry) {
         for (service, collector) in self.services.iter().zip(&self.collectors) {
-            registry.set_canary(service.as_str(), Some(Arc::clone(&collector.canary)));
+            registry.begin_canary(service.as_str(), Arc::clone(&collector.canary));
         }
     }
 
     /// No more.
-    pub(crate) fn count_out(&self, registry: &Registry) {
-        self.services.iter().for_each(|service| registry.set_canary(service.as_str(), None));
+    pub(crate) fn count_out(&self, registry: &Registry, end: CanaryEnd) {
+        self.services.iter().for_each(|service| registry.end_canary(service.as_str(), end));
     }
 
     /// Reads the collectors into the judges; `clock_ms` is the clock of the process.

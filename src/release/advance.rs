@@ -24,6 +24,7 @@ use crate::outbound::notify::Notification;
 use crate::rollout::event::{EventWord, Pause, RolloutEnding, RolloutEvent, StageCause, Transition};
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::{StageTask, TaskResult};
+use crate::stats::CanaryEnd;
 use crate::table::Weight;
 
 /// A move that is to be stored.
@@ -218,7 +219,11 @@ impl RolloutController {
         if self.running.get(&id).is_some_and(|run| run.rollout.is_finished())
             && let Some(run) = self.running.remove(&id)
         {
-            run.count_out(&self.deps.registry);
+            let end = match run.rollout.phase() {
+                Phase::Finished { ending: RolloutEnding::Completed, .. } => CanaryEnd::Replaced,
+                Phase::Going { .. } | Phase::Paused { .. } | Phase::Back(_) | Phase::Finished { .. } => CanaryEnd::Back,
+            };
+            run.count_out(&self.deps.registry, end);
             run.count_users(Weight::ZERO, &self.deps.guardrails);
             self.finished.insert(id, run.saved);
             while self.finished.len() > KEPT as usize {

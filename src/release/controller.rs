@@ -41,7 +41,7 @@ use crate::rollout::release::Notify;
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::TaskResult;
 use crate::slo_keeper::SloHandle;
-use crate::stats::Registry;
+use crate::stats::{CanaryEnd, Registry};
 use crate::table::Weight;
 use crate::tls::Clients;
 
@@ -161,7 +161,7 @@ impl RolloutController {
     /// As it was before anything was read.
     fn forget(&mut self) {
         for run in std::mem::take(&mut self.running).values() {
-            run.count_out(&self.deps.registry);
+            run.count_out(&self.deps.registry, CanaryEnd::Interrupted);
             run.count_users(Weight::ZERO, &self.deps.guardrails);
         }
         self.finished.clear();

@@ -282,7 +282,7 @@ mod tests {
     /// A table in which v2 has `percent`, counted for `collector`.
     fn table(collector: &EvidenceCollector, registry: &Registry, percent: u32) -> Table {
         let specs = shared([spec("shop", &format!("v1={} v2={percent}", 100 - percent))]);
-        registry.set_canary("shop", Some(Arc::clone(&collector.canary)));
+        registry.begin_canary("shop", Arc::clone(&collector.canary));
         Table::compile(1, &specs, &first_traffic(&specs), registry).unwrap()
     }
 

@@ -69,7 +69,7 @@ mod points_stored;
 mod provenance;
 mod release_preview;
 mod released_rule;
-mod restore;
+pub(crate) mod restore;
 pub(crate) mod rollout_handle;
 mod rollouts_shown;
 mod route_latencies;

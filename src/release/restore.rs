@@ -2,14 +2,16 @@
 
 use super::active;
 use super::active::{ActiveRollout, RolloutSubjects};
-use super::controller::RolloutController;
+use super::controller::{KEPT, RolloutController};
 use super::released_rule::{MovedFlag, ReleasedRule};
 use super::saved::Saved;
+use crate::control::store::Store;
 use crate::problem::Problems;
 use crate::rollout::plan::PlanProblem;
 use crate::rollout::run::Rollout;
 use crate::shared::name::BadName;
 use crate::shared::per_arm::PerArm;
+use crate::stats::Registry;
 use crate::table::{Name, Service, Table};
 
 /// Why a rollout of before cannot go on.
@@ -27,6 +29,17 @@ pub(crate) enum RestoreError {
     /// One of its versions or its flags cannot be called so.
     #[error(transparent)]
     Version(#[from] BadName),
+}
+
+/// Has shields replay on the versions that rollouts under way would replace, before these go on and anybody is served:
+/// what a candidate with everything does meanwhile is still its trial. What cannot be read is told by who goes on with
+/// them.
+pub(crate) fn keep_shields(store: &Store, registry: &Registry) {
+    let stored = store.rollouts(KEPT).unwrap_or_default();
+    let stored = stored.iter().filter_map(|(_, text)| serde_json::from_str::<Saved>(text).ok());
+    for saved in stored.filter(|saved| !saved.is_finished()) {
+        saved.moved_services().for_each(|service| registry.keep_stable(service, &saved.from));
+    }
 }
 
 impl RolloutController {

@@ -31,7 +31,7 @@ use crate::rollout::plan::Plan;
 use crate::rollout::release::{Release, Shape};
 use crate::rollout::run::{Phase, Rollout};
 use crate::shared::per_arm::PerArm;
-use crate::stats::VersionTotals;
+use crate::stats::{CanaryEnd, VersionTotals};
 use crate::table::{Name, Service, Table, Weight};
 
 impl RolloutController {
@@ -76,7 +76,7 @@ impl RolloutController {
         );
         if let Err(error) = moved.await {
             if let Some(run) = self.running.remove(&id) {
-                run.count_out(&self.deps.registry);
+                run.count_out(&self.deps.registry, CanaryEnd::Back);
                 run.count_users(Weight::ZERO, &self.deps.guardrails);
             }
             return Err(error.into());

@@ -61,6 +61,8 @@ pub(super) struct CanaryRules {
     latencies: Option<ArmLatencies>,
     /// Whether the rollout has ended: tables that were made before still have it.
     over: AtomicBool,
+    /// Whether it has ended with everything on the candidate.
+    replaced: AtomicBool,
 }
 
 /// The counters of one share.
@@ -105,6 +107,7 @@ impl CanaryStats {
             routes: terms.routes.then(|| RouteStats::new(workers, terms.per_key)),
             latencies: terms.flag.as_ref().map(|_| ArmLatencies::new(workers)),
             over: AtomicBool::new(false),
+            replaced: AtomicBool::new(false),
             terms,
         };
         Self { rules: Arc::new(rules), workers, epochs: Mutex::default(), trials: None }
@@ -115,9 +118,15 @@ impl CanaryStats {
         self.trials = trials;
     }
 
-    /// Says that the rollout has ended, or goes on.
-    pub(crate) fn end(&self, over: bool) {
-        self.rules.over.store(over, Relaxed);
+    /// Says that the rollout goes on.
+    pub(crate) fn go_on(&self) {
+        self.rules.over.store(false, Relaxed);
+    }
+
+    /// Says that the rollout has ended, and whether the candidate has `replaced` the baseline.
+    pub(crate) fn end(&self, replaced: bool) {
+        self.rules.replaced.store(replaced, Relaxed);
+        self.rules.over.store(true, Relaxed);
     }
 
     /// What it counts.
@@ -211,6 +220,11 @@ impl SplitEpoch {
     /// Whether the rollout has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.rules.over.load(Relaxed)
+    }
+
+    /// Whether the rollout has ended with everything on the candidate.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.is_over() && self.rules.replaced.load(Relaxed)
     }
 
     /// Whether both versions get requests.

@@ -26,7 +26,7 @@ pub(crate) use labels::{
     AdminRefused, CodeClass, EventCallOutcome, EventOutcome, FirstAttempt, FlagCallOutcome, JwtOutcome, RejectReason,
     Retry, TlsHandshake, UpstreamFailure,
 };
-pub(crate) use registry::Registry;
+pub(crate) use registry::{CanaryEnd, Registry};
 pub(crate) use service_counters::ServiceStats;
 pub(crate) use slo_counters::{SloOutcome, SloStats, SloTotals};
 pub(crate) use version_counters::{VersionCell, VersionStats, VersionTotals};

@@ -18,6 +18,17 @@ use crate::shared::canary_stats::CanaryStats;
 use crate::shared::mirror_stats::MirrorStats;
 use crate::shared::unhealthy_counters::{UnhealthyCounter, UnhealthyCounters};
 
+/// How the judging of a service's versions ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CanaryEnd {
+    /// The rollout is still under way, and is taken up again later.
+    Interrupted,
+    /// The baseline has what it had before.
+    Back,
+    /// The candidate has replaced the baseline.
+    Replaced,
+}
+
 /// All counters of a process. Asked when a table is built and when a caller looks, never by a request.
 #[derive(Debug)]
 pub struct Registry {
@@ -47,6 +58,8 @@ struct KnownCounters {
     endpoint_ids: u32,
     services: HashMap<Box<str>, Arc<ServiceStats>>,
     canaries: HashMap<Box<str>, Arc<CanaryStats>>,
+    /// The versions that rollouts would replace which are under way and not gone on with yet, by service.
+    stable: HashMap<Box<str>, Box<str>>,
     mirrors: HashMap<Box<str>, HashMap<Box<str>, Arc<MirrorStats>>>,
     /// By service and experiment.
     chaos: BTreeMap<(Box<str>, Box<str>), Arc<ChaosCounters>>,
@@ -158,17 +171,37 @@ impl Registry {
         known.canaries.get(service).map(Arc::clone)
     }
 
-    /// Judges a service's versions from the next table on, or none any more.
-    pub fn set_canary(&self, service: &str, canary: Option<Arc<CanaryStats>>) {
+    /// Judges a service's versions from the next table on.
+    pub fn begin_canary(&self, service: &str, canary: Arc<CanaryStats>) {
+        self.end_canary(service, CanaryEnd::Back);
+        canary.go_on();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        // Tables that were made before have the one of before until their service changes, and must not go by it.
-        if let Some(before) = known.canaries.remove(service) {
-            before.end(true);
+        known.canaries.insert(service.into(), canary);
+    }
+
+    /// Judges them no more. Tables that were made before have what was judged until their service changes, and must not
+    /// go by it.
+    pub fn end_canary(&self, service: &str, end: CanaryEnd) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.stable.remove(service);
+        let Some(before) = known.canaries.remove(service) else { return };
+        before.end(end == CanaryEnd::Replaced);
+        if end == CanaryEnd::Interrupted && before.terms().flag.is_none() {
+            known.stable.insert(service.into(), before.terms().baseline.as_ref().into());
         }
-        if let Some(canary) = canary {
-            canary.end(false);
-            known.canaries.insert(service.into(), canary);
-        }
+    }
+
+    /// Remembers the version that a rollout would replace which is under way, until that goes on.
+    pub fn keep_stable(&self, service: &str, version: &str) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.stable.insert(service.into(), version.into());
+    }
+
+    /// What [`Registry::keep_stable`] remembers.
+    #[must_use]
+    pub fn stable(&self, service: &str) -> Option<Box<str>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.stable.get(service).cloned()
     }
 
     /// What the mirror of a service to the version `to` finds.

@@ -63,6 +63,13 @@ impl CanaryPair {
         self.epoch.is_over()
     }
 
+    /// Whether the candidate has replaced the baseline. A rollout that went back, and one that is to be taken up again,
+    /// leaves the baseline what users rely on, also for requests of the tables before, which know of the end already.
+    #[must_use]
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.epoch.is_replaced()
+    }
+
     /// Whether requests are judged wherever they go, so that no worker has to ask for each endpoint
     /// ([`SplitEpoch::judges`]).
     #[must_use]

@@ -40,6 +40,8 @@ pub struct Service {
     pub rules: Rules,
     /// Where requests are counted that a rollout is judged on, if there is one.
     pub canary: Option<CanaryPair>,
+    /// Index of the version that a rollout would replace which goes on when what makes it happen is there again.
+    kept_stable: Option<u16>,
     /// What is copied of its requests, if anything is.
     pub mirror: Option<Box<ActiveMirror>>,
     /// Where requests are counted by its objectives, if it has any.
@@ -131,6 +133,8 @@ impl Service {
             }
         });
         let versions: Box<[_]> = versions.collect();
+        let index_of = |name: Box<str>| (0..).zip(&versions).find(|(_, version)| *version.name.as_str() == *name);
+        let kept_stable = registry.stable(&spec.name).and_then(index_of).map(|(index, _)| index);
         Ok(Self {
             reads_tokens: spec.reads_tokens(),
             vary: Vary::of(spec, &rules, versions.iter().map(|version| version.weight.slots() > 0)).map(Box::new),
@@ -141,6 +145,7 @@ impl Service {
             stats: registry.service(&spec.name),
             slo: ActiveSlo::of(spec, registry),
             canary: registry.canary(&spec.name).and_then(|canary| CanaryPair::new(&canary, spec, traffic)),
+            kept_stable,
             mirror: ActiveMirror::compile(spec, traffic, registry)?,
             addresses: Arc::clone(addresses),
             traffic: Arc::clone(traffic),
@@ -173,13 +178,15 @@ impl Service {
     }
 
     /// The version that failed attempts on others are replayed on, if the service is shielded: the one that is named;
-    /// else, while one is rolled out, the one that it would replace, however small its share has become.
+    /// else, while one is rolled out and until it has everything for good, the one that it would replace, however small
+    /// its share has become.
     #[must_use]
     pub fn stable(&self) -> Option<u16> {
         let shield = self.spec.policy.shield.as_ref()?;
         let versions = || (0..).zip(&*self.versions);
         let named = shield.stable.as_ref().and_then(|name| versions().find(|(_, version)| version.name == *name));
-        let replaced = || self.compared().map(|canary| canary.versions(Arm::Baseline)[0]);
+        let canary = self.canary.as_ref().filter(|canary| !canary.is_replaced());
+        let replaced = || canary.map(|canary| canary.versions(Arm::Baseline)[0]).or(self.kept_stable);
         // Of equal weights the first one: natural order puts v1 before v2.
         let largest = || versions().min_by_key(|(_, version)| std::cmp::Reverse(version.weight.slots()));
         named.map(|(index, _)| index).or_else(replaced).or_else(|| largest().map(|(index, _)| index))
@@ -199,4 +206,76 @@ fn transport(tls: &Arc<ClientSettings>) -> u64 {
     tls.hash(&mut hasher);
     // Plain connections have the zero.
     hasher.finish().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::canary_stats::{CanaryStats, CanaryTerms};
+    use crate::stats::CanaryEnd;
+    use crate::table::Table;
+    use crate::table::fixture::{first_traffic, shared, spec};
+    use crate::table::spec::{On500, Shield};
+
+    /// A table of a shielded service with everything on v2.
+    fn all_on_v2(registry: &Registry) -> Table {
+        let mut spec = spec("shop", "v1=0 v2=100");
+        spec.policy.shield = Some(Shield { stable: None, on_500: On500::Never, body_bytes_max: 0 });
+        let specs = shared([spec]);
+        Table::compile(1, &specs, &first_traffic(&specs), registry).expect("it fits")
+    }
+
+    fn stable(table: &Table) -> Option<&str> {
+        let service = table.service(0);
+        service.stable().map(|index| service.versions[usize::from(index)].name.as_str())
+    }
+
+    /// A table of a service at the last step of a rollout, in which v2 replaces v1.
+    fn at_its_last_step(registry: &Registry) -> Table {
+        let terms = CanaryTerms {
+            candidate: "v2".into(),
+            baseline: "v1".into(),
+            per_key: false,
+            slow_us: None,
+            failed_calls: 0,
+            burst_ticks: 0,
+            responses: false,
+            except: [].into(),
+            routes: false,
+            flag: None,
+            flags: [].into(),
+        };
+        registry.begin_canary("shop", Arc::new(CanaryStats::new(terms, 1)));
+        all_on_v2(registry)
+    }
+
+    /// Requests on their way when a rollout turns back have a table in which v2 has everything, and are replayed on v1.
+    #[test]
+    fn the_version_that_was_to_be_replaced_stays_stable_until_it_is_replaced_for_good() {
+        for (end, stable) in [(CanaryEnd::Interrupted, "v1"), (CanaryEnd::Back, "v1"), (CanaryEnd::Replaced, "v2")] {
+            let registry = Registry::new(1);
+            let table = at_its_last_step(&registry);
+            assert_eq!(self::stable(&table), Some("v1"));
+            registry.end_canary("shop", end);
+            assert!(table.service(0).compared().is_none());
+            assert_eq!(self::stable(&table), Some(stable), "{end:?}");
+        }
+    }
+
+    /// After a start, or when the part that makes rollouts happen begins anew, tables are made before it is there.
+    #[test]
+    fn the_version_that_was_to_be_replaced_stays_stable_until_its_rollout_goes_on() {
+        let registry = Registry::new(1);
+        assert_eq!(stable(&all_on_v2(&registry)), Some("v2"));
+        registry.keep_stable("shop", "v1");
+        assert_eq!(stable(&all_on_v2(&registry)), Some("v1"));
+        at_its_last_step(&registry);
+        registry.end_canary("shop", CanaryEnd::Interrupted);
+        assert_eq!(stable(&all_on_v2(&registry)), Some("v1"));
+        at_its_last_step(&registry);
+        registry.end_canary("shop", CanaryEnd::Back);
+        assert_eq!(stable(&all_on_v2(&registry)), Some("v2"), "as the weights say");
+        registry.keep_stable("shop", "gone");
+        assert_eq!(stable(&all_on_v2(&registry)), Some("v2"));
+    }
 }

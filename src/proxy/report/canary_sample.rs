@@ -316,7 +316,7 @@ mod tests {
             flags: [].into(),
         };
         let canary = Arc::new(CanaryStats::new(terms, 1));
-        registry.set_canary("shop", Some(Arc::clone(&canary)));
+        registry.begin_canary("shop", Arc::clone(&canary));
         let specs = shared([spec]);
         let mut traffic = first_traffic(&specs);
         let mut first = (*traffic[&specs[0].name]).clone();

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use serde_json::{Value, json};
 
 use super::judge_live::{judge_times, runs};
+use crate::support::client::send;
 use crate::support::load::Load;
 use crate::support::process::{Process, config};
 use crate::support::release::{Mood, Operator, id, last_words, version, visitors};
@@ -133,4 +134,29 @@ fn a_version_that_breaks_while_v1_is_kept_warm_goes_back_also_after_a_restart() 
     let over = operator.until_ended(rollout, "rolled_back");
     assert_eq!(over["evidence"][0]["why"], "errors_max", "{over:#}");
     load.end_well();
+}
+
+/// The first request after a crash is one of the trial as well, also if nothing goes on with the rollout yet.
+#[test]
+fn users_are_shielded_from_the_first_request_after_a_restart() {
+    let ((v1, _), (v2, new)) = (version("v1"), version("v2"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pointsman.toml");
+    let state = format!("shield = true\n[state]\npath = \"{}\"\n", folder.path().join("pointsman.db").display());
+    std::fs::write(&path, config(v1.address(), v2.address(), &state)).unwrap();
+    let process = Process::start(&path);
+    let plan = json!({"steps": [100], "bake": "10m"});
+    let operator = Operator(process.admin.clone());
+    let rollout = id(&operator.start(json!({"service": "shop", "to": "v2", "plan": plan})));
+    operator.until(rollout, "all of it", |rollout| rollout["weight"] == 100.0);
+    process.kill();
+    new.failing.store(1_000, SeqCst);
+    for restart in 0..5 {
+        let process = Process::start(&path);
+        for number in 0..20 {
+            let answer = send(process.listener, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            assert_eq!((answer.status, answer.text().as_str()), (200, "v1"), "request {number}, restart {restart}");
+        }
+        process.kill();
+    }
 }
