@@ -53,8 +53,7 @@ fn main() -> ExitCode {
         decisions_of(services.parse().unwrap(), decisions.parse().unwrap());
         return ExitCode::SUCCESS;
     }
-    // `cargo test NAME` asks every target for its tests of that name.
-    if arguments[1..].iter().any(|word| !word.starts_with('-') && !"guard".contains(word.as_str())) {
+    if asks_for_others(&arguments[1..]) {
         return ExitCode::SUCCESS;
     }
     if !callgrind::is_installed() {
@@ -73,6 +72,21 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     judge(build, &counts, budgets.get(build).unwrap_or(&BTreeMap::new()))
+}
+
+/// Whether this is not asked for: `cargo test NAME` asks every target for its tests of that name, but for those that
+/// `--skip` names.
+fn asks_for_others(arguments: &[String]) -> bool {
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--skip" => drop(words.next()),
+            option if option.starts_with('-') => {}
+            name if "guard".contains(name) => {}
+            _ => return true,
+        }
+    }
+    false
 }
 
 /// Instructions by case.

@@ -219,7 +219,8 @@ fn delay_now_and_then(pid: Pid, over: &AtomicBool, mut random: StdRng) {
 #[test]
 fn judge_live_a_version_that_is_twice_as_slow_is_turned_back() {
     let most = 2_000;
-    let mut stage = Stage::new(400, 8, 25);
+    // Beside these times it matters little by how much a busy machine is late.
+    let mut stage = Stage::new(400, 8, 50);
     let rollout = stage.start();
     let asked = |found: &Value| found["evidence"][0]["candidate"]["requests"].as_u64().unwrap_or(0);
     let is_over = |found: &Value| found["phase"] == "finished" || asked(found) > most;
@@ -231,7 +232,7 @@ fn judge_live_a_version_that_is_twice_as_slow_is_turned_back() {
         }
         // Until that has been seen of v1.
         stage.operator.until_judged(rollout, 400);
-        stage.versions[1].tell("delay_ms", 50);
+        stage.versions[1].tell("delay_ms", 100);
         let found = stage.operator.until(rollout, "turned back", is_over);
         over.store(true, SeqCst);
         found
