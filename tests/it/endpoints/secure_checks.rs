@@ -10,7 +10,7 @@ use crate::support::{Origin, Proxy, Setup, eventually, get};
 /// Time enough for a handshake on a busy machine; the first check decides alone, later ones need company to take it
 /// out.
 const HEALTH: &str =
-    "health = { path = \"/healthz?deep\", interval = \"200ms\", timeout = \"190ms\", rise = 1, fall = 5 }";
+    "health = { path = \"/healthz?deep\", interval = \"600ms\", timeout = \"590ms\", rise = 1, fall = 5 }";
 
 /// A version at this address, checked, with further lines.
 fn proxy(address: SocketAddr, lines: &str) -> Proxy {
@@ -71,7 +71,7 @@ fn a_check_says_what_is_wrong_with_tls() {
         (front.address, tls(&other, ""), "its certificate is not from an authority of tls.ca"),
         (front.address, tls(&ca, ", server_name = \"other.internal\""), "for another name; set tls.server_name"),
         (expired.address, tls(&ca, ""), "its certificate has expired"),
-        (plain.address(), tls(&ca, ""), "no answer within 190ms"),
+        (plain.address(), tls(&ca, ""), "no answer within 590ms"),
         (front.address, format!("{}\nprotocol = \"h2\"", tls(&ca, "")), "did not agree on it (ALPN)"),
         (front.address, String::new(), "no HTTP answer: "),
     ] {

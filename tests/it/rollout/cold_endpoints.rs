@@ -17,7 +17,7 @@ use crate::support::{Origin, Proxy, Reply, Seen, Setup, Turnstile, eventually};
 const RATE: u32 = 400;
 
 /// Checks of which the first decides alone; later ones need company to take an endpoint out.
-const CHECKS: &str = "health = { path = \"/up\", interval = \"200ms\", timeout = \"190ms\", rise = 1, fall = 8 }";
+const CHECKS: &str = "health = { path = \"/up\", interval = \"1s\", timeout = \"990ms\", rise = 1, fall = 8 }";
 
 /// Ten per cent, judged by failures.
 fn plan(warm_up: &str) -> Value {
