@@ -237,7 +237,8 @@ fn a_slow_flag_is_taken_back_by_its_own_latency() {
     let words = last_words(&over);
     assert!(words.contains("took more than"), "{words}");
     let [on, off] = ["candidate_ms", "baseline_ms"].map(|arm| over["evidence"][0][arm][0].as_f64().unwrap());
-    assert!(on > 55.0 && off < 50.0, "each arm has its own: {on} {off}");
+    // A busy machine is late with both alike.
+    assert!(on > 55.0 && off < on - 20.0, "each arm has its own: {on} {off}");
     load.end();
 }
 

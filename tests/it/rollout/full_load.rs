@@ -18,11 +18,11 @@ use crate::support::{Origin, Proxy, Setup};
 /// Requests a second.
 const RATE: u32 = 500;
 
-/// Half of the traffic for a moment, then all of it for as long as `watch` says.
+/// Half of the traffic until enough is known of both, then all of it for as long as `watch` says.
 fn plan(watch: &str) -> Value {
     json!({
         "steps": [50], "bake": "3s", "watch": watch,
-        "judge": {"warm_up": "500ms", "requests_min": 200, "slower": false},
+        "judge": {"warm_up": "500ms", "requests_min": 600, "slower": false},
     })
 }
 
@@ -37,7 +37,8 @@ struct Shielded {
 
 impl Shielded {
     fn new() -> Self {
-        let ((v1, _), (v2, new)) = (version("v1"), version("v2"));
+        let ((v1, old), (v2, new)) = (version("v1"), version("v2"));
+        new.beside.set(old).unwrap();
         let proxy = Setup::to(&[&v1, &v2]).service("shield = true").start();
         let operator = Operator::at(proxy.admin);
         let load = Load::start(visitors(proxy.address, &["/"], RATE, true));
@@ -57,7 +58,7 @@ impl Shielded {
 #[test]
 fn a_version_that_collapses_above_half_load_is_turned_back_and_no_user_sees_it() {
     let stage = Shielded::new();
-    stage.new.capacity.store(u64::from(RATE) * 3 / 5, SeqCst);
+    stage.new.capacity.store(60, SeqCst);
     let rollout = stage.start(&plan("5m"));
     let full = stage.at_full(rollout);
     let (began, before) = (Instant::now(), stage.new.calls.load(SeqCst));
@@ -81,7 +82,7 @@ fn judge_live_versions_that_collapse_under_all_of_the_load_are_turned_back_in_se
     let Some(runs) = runs() else { return };
     let took = (0..runs.div_ceil(2)).map(|_| {
         let stage = Shielded::new();
-        stage.new.capacity.store(u64::from(RATE) * 3 / 5, SeqCst);
+        stage.new.capacity.store(60, SeqCst);
         let rollout = stage.start(&plan("5m"));
         stage.at_full(rollout);
         let began = Instant::now();

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use pointsman::cli::client::CallError;
 use rand::rngs::StdRng;
@@ -176,7 +177,8 @@ fn a_version_that_loses_none_goes_on_when_enough_users_have_come_and_its_verdict
     let ending = format!(": {} of 20000 on {}", fewest.0.unwrap(), fewest.1);
     assert!(sentence.replace(',', "").ends_with(&ending), "{sentence}");
     shop.proxy.await_metric("pointsman_rollout_guardrail", &["metric=\"complaint\"", "standing=\"unharmed\""], 1.0);
-    let over = shop.operator.until_ended(rollout, "completed");
+    // Fifty thousand users and more have to come.
+    let over = shop.operator.until_ended_within(Duration::from_secs(300), rollout, "completed");
     let advanced = over["events"].as_array().unwrap().iter().find(|event| event["word"] == "advanced").unwrap();
     let (text, guardrail) = (advanced["text"].as_str().unwrap(), &advanced["evidence"][0]["guardrails"][0]);
     assert!(text.contains("; guardrail purchase: ") && text.contains("; guardrail complaint: 0 of "), "{text}");

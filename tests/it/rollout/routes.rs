@@ -59,7 +59,7 @@ fn a_rare_page_that_always_fails_is_found_within_ten_of_its_failures() {
     let rollout = id(&operator.start(json!({ "service": "site", "to": "v2" })));
     operator.until_pages_are_judged(rollout, 8);
     new.failing.store(1_000, SeqCst);
-    let over = operator.until_ended_within(Duration::from_secs(150), rollout, "rolled_back");
+    let over = operator.until_ended_within(Duration::from_secs(400), rollout, "rolled_back");
     let failed = new.failed.load(SeqCst);
     assert!(failed <= 12, "{failed} failures, some of them while it was turned back: {over:#}");
     assert!(last_words(&over).contains("rolled back site v2: /checkout: "), "{over:#}");
@@ -80,11 +80,11 @@ fn a_page_that_becomes_slower_is_found_beside_long_polls() {
     let (proxy, operator) = site(&v1, &v2, "slower = 3, tolerate_burst = \"0s\"");
     // Each request counts for itself: a busy machine has bursts of its own.
     // So rare that it moves none of the quantiles that all requests together are compared by.
-    let (load, polls) = (load(&proxy, &one_of(40, "/report"), 400), polls(&proxy));
+    let (load, polls) = (load(&proxy, &one_of(80, "/report"), 400), polls(&proxy));
     let rollout = id(&operator.start(json!({ "service": "site", "to": "v2" })));
     operator.until_pages_are_judged(rollout, 8);
     new.delay_ms.store(1_000, SeqCst);
-    let over = operator.until_ended_within(Duration::from_secs(120), rollout, "rolled_back");
+    let over = operator.until_ended_within(Duration::from_secs(240), rollout, "rolled_back");
     let words = last_words(&over);
     assert!(words.contains("/report: ") && words.contains("requests took more than 3 times the "), "{over:#}");
     load.end();

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use http::Method;
@@ -19,15 +19,21 @@ use super::{Client, Origin, Reply};
 /// How long a rollout with short bakes may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Requests that are counted together to tell whether a version has more than its capacity.
+const COUNTED: u64 = 400;
+
 /// How a version is at this moment.
 #[derive(Debug, Default)]
 pub(crate) struct Mood {
     /// Of a thousand requests, this many fail.
     pub(crate) failing: AtomicU64,
-    /// More requests a second than this fail; 0: any number is served.
+    /// Of a hundred requests to this version and the one beside it, this many are served here, and more fail; 0: any
+    /// number is. It is no matter of the clock: a busy machine lets fewer of both come.
     pub(crate) capacity: AtomicU64,
-    /// The second that is counted for it, since the first request, and its requests.
-    second: Mutex<(Option<Instant>, u64)>,
+    /// The version beside it.
+    pub(crate) beside: OnceLock<Arc<Self>>,
+    /// Where the count for it began: the requests to both, and those to this one.
+    counted_from: Mutex<[u64; 2]>,
     /// How long an answer takes.
     pub(crate) delay_ms: AtomicU64,
     /// Requests so far.
@@ -43,15 +49,17 @@ impl Mood {
         *self.first_failed.lock().unwrap()
     }
 
+    /// Whether the request that has just been counted is one too many.
     fn is_beyond_capacity(&self) -> bool {
         let capacity = self.capacity.load(SeqCst);
-        let (began, served) = &mut *self.second.lock().unwrap();
-        // Half a second, so that a share of the whole is no burst of it.
-        if began.is_none_or(|began| began.elapsed() >= Duration::from_millis(500)) {
-            (*began, *served) = (Some(Instant::now()), 0);
+        let [both_from, own_from] = &mut *self.counted_from.lock().unwrap();
+        let beside = self.beside.get().map_or(0, |beside| beside.calls.load(SeqCst));
+        let own = self.calls.load(SeqCst);
+        // Enough of them that a share of the whole is no burst of it.
+        if own + beside - *both_from >= COUNTED {
+            (*both_from, *own_from) = (own + beside, own);
         }
-        *served += 1;
-        capacity > 0 && *served * 2 > capacity
+        capacity > 0 && (own - *own_from) * 100 > capacity * COUNTED
     }
 
     /// Its next answer.
