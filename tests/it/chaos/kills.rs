@@ -1,6 +1,7 @@
 //! The power is cut at random moments of runs with commands: no run goes on after it, and whatever a command did is
 //! undone. `CHAOS_KILLS=200` makes it a long one.
 
+use std::path::Path;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -8,9 +9,20 @@ use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 
 use super::bench::{Bench, begin, command, until_restored};
+use crate::support::eventually;
 
 /// Power cuts unless `CHAOS_KILLS` says otherwise: two seconds each.
 const KILLS: u64 = 4;
+
+/// Whether a program runs that was told of this folder.
+fn is_at_work_in(folder: &Path) -> bool {
+    let folder = folder.to_str().unwrap();
+    let programs = std::fs::read_dir("/proc").unwrap().flatten();
+    programs.into_iter().any(|program| {
+        let line = std::fs::read(program.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(folder)
+    })
+}
 
 #[test]
 fn no_fault_outlives_a_power_cut_and_every_command_is_undone() {
@@ -32,10 +44,9 @@ fn no_fault_outlives_a_power_cut_and_every_command_is_undone() {
         // A second of baseline, then the command; a quarter of the cuts is in the baseline.
         std::thread::sleep(Duration::from_millis(random.random_range(700..1_900)));
         process.kill();
-        // A command that had begun at this moment outlives the proxy; it takes some milliseconds.
-        std::thread::sleep(Duration::from_millis(300));
-        let file =
-            |path: &std::path::Path| path.with_file_name(format!("{}-{id}", path.file_name().unwrap().display()));
+        // A command that had begun at this moment outlives the proxy.
+        eventually("it has ended", || !is_at_work_in(bench.folder.path()));
+        let file = |path: &Path| path.with_file_name(format!("{}-{id}", path.file_name().unwrap().display()));
         let has_run = file(&done).exists();
         process = bench.start();
         let run: Value = until_restored(&process, id);

@@ -15,6 +15,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rusqlite::{Connection, Row};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::process::{Process, config};
 use crate::support::small_disk::{inside, on_small_disk};
@@ -22,6 +23,9 @@ use crate::support::{client, eventually, get};
 
 /// How often the process is killed.
 const KILLS: u64 = 200;
+
+/// How long a disk may take for two writes.
+const SLOW_DISK: Duration = Duration::from_secs(60);
 
 /// Clients that write at the same time.
 const WRITERS: u64 = 3;
@@ -118,8 +122,9 @@ fn write_until_gone(process: &Process, seed: u64, acknowledged: &Mutex<BTreeMap<
                     acknowledged.lock().unwrap().insert(answer["revision"].as_u64().unwrap(), written);
                 }
             }
-            // A run does not let go of users.
-            Err(CallError::Refused { status, .. }) if status == 409 && matches!(written, Written::Started(_)) => {}
+            // A run does not let go of users; and a disk that takes long has what waits for it refused.
+            Err(CallError::Refused { status, .. })
+                if status == 503 || status == 409 && matches!(written, Written::Started(_)) => {}
             Err(_gone) => return,
         }
     }
@@ -166,14 +171,22 @@ fn what_was_acknowledged_survives_kill_9() {
         let last = acknowledged.lock().unwrap().keys().next_back().copied().unwrap_or(1);
         assert!(in_force >= last, "round {round}: {in_force} is in force, {last} was acknowledged");
         let moment = Duration::from_micros(random.random_range(500..40_000));
+        // At any moment, and however slow the disk is, after two writes of most rounds.
+        let (count, before) = (|| acknowledged.lock().unwrap().len(), acknowledged.lock().unwrap().len());
+        let writes = if round % 3 == 0 { 0 } else { 2 };
         std::thread::scope(|scope| {
             for writer in 0..WRITERS {
                 let (process, acknowledged) = (&process, &acknowledged);
                 scope.spawn(move || write_until_gone(process, seed ^ (round * WRITERS + writer), acknowledged));
             }
+            let begun = Instant::now();
+            while count() < before + writes && begun.elapsed() < SLOW_DISK {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             std::thread::sleep(moment);
             Command::new("kill").args(["-KILL", &process.id().to_string()]).status().unwrap();
         });
+        assert!(count() >= before + writes, "round {round}: nothing was acknowledged in {SLOW_DISK:?}");
         process.kill();
     }
     let stored = revisions(&database);

@@ -52,8 +52,11 @@ impl Place {
         name.into()
     }
 
-    fn remove(&self, suffixes: &[&str]) {
+    /// Takes these files away at one moment: the process stands still meanwhile, and makes none of them anew between two.
+    fn remove(&self, process: &Process, suffixes: &[&str]) {
+        process.signal("STOP");
         suffixes.iter().for_each(|suffix| fs::remove_file(self.beside(suffix)).unwrap());
+        process.signal("CONT");
     }
 }
 
@@ -102,7 +105,7 @@ fn what_is_missing_is_made_anew_before_a_change_is_acknowledged() {
         let place = Place::new();
         let process = place.start();
         assert_eq!(shift(&process, 30).unwrap(), 2);
-        place.remove(gone);
+        place.remove(&process, gone);
         assert_eq!(shift(&process, 60).unwrap(), 3, "{gone:?}");
         process.tells(&["WARN", "revision store", "gone"]);
         let note = process.get("/v1/status")["state"]["note"].to_string();
@@ -122,7 +125,7 @@ fn what_was_acknowledged_before_is_saved_without_another_change() {
     let place = Place::new();
     let process = place.start();
     shift(&process, 30).unwrap();
-    place.remove(&["", "-wal", "-shm"]);
+    place.remove(&process, &["", "-wal", "-shm"]);
     eventually("it is there again", || place.store.exists() && process.told(&["WARN", "made anew"]));
     survives(&place, process, 30.0, 2);
 
@@ -130,7 +133,7 @@ fn what_was_acknowledged_before_is_saved_without_another_change() {
     let place = Place::new();
     let mut process = place.start();
     shift(&process, 30).unwrap();
-    place.remove(&["", "-wal"]);
+    place.remove(&process, &["", "-wal"]);
     assert!(process.end().success());
     survives(&place, place.start(), 30.0, 2);
 }
@@ -322,7 +325,7 @@ fn an_upgrade_takes_what_is_in_force_along() {
     let place = Place::new();
     let mut process = place.start();
     shift(&process, 30).unwrap();
-    place.remove(&["", "-wal", "-shm"]);
+    place.remove(&process, &["", "-wal", "-shm"]);
     process.upgrade().unwrap();
     assert_eq!((weight(&process), revisions(&process)), (30.0, vec![2, 1]));
 

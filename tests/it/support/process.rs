@@ -161,8 +161,12 @@ impl Process {
         self.admin.call(Call { method, path, body: Some(body), if_match: None })
     }
 
-    /// Ends it as a power cut would.
+    /// Ends it as a power cut would; also the process that has taken over from it.
     pub fn kill(mut self) {
+        if self.successor.is_some() {
+            self.signal("KILL");
+            eventually("the process is gone", || !is_running(self.id()));
+        }
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ended");
     }
