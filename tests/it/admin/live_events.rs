@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::support::event_stream::{EventStream, StreamEvent};
 use crate::support::process::{Process, config};
-use crate::support::{Origin, PATIENCE, client, with};
+use crate::support::{Origin, PATIENCE, client, fault, with};
 
 const PATH: &str = "/v1/events";
 
@@ -26,9 +26,15 @@ struct Watched {
 
 impl Watched {
     fn start(more: &str) -> Self {
+        Self::at("127.0.0.1:0", more)
+    }
+
+    /// The same with the admin API at this address.
+    fn at(admin: &str, more: &str) -> Self {
         let origins = [Origin::saying("v1"), Origin::saying("v2")];
         let folder = tempfile::tempdir().unwrap();
         let text = config(origins[0].address(), origins[1].address(), more);
+        let text = text.replace("[admin]\naddress = \"127.0.0.1:0\"", &format!("[admin]\naddress = \"{admin}\""));
         fs::write(Self::config_in(folder.path()), text).unwrap();
         Self { process: Process::start(&Self::config_in(folder.path())), folder, _origins: origins }
     }
@@ -234,8 +240,9 @@ impl Drop for Watching {
 
 #[test]
 fn status_watch_shows_changes_and_outlives_a_restart_of_the_proxy() {
-    let mut watched = Watched::start("");
-    let address = watched.admin();
+    // The next process has the address too, and meanwhile nobody else.
+    let (address, _reserved) = fault::reserved();
+    let mut watched = Watched::at(&address.to_string(), "");
     let json = Watching::start(address, &["shop", "--json"]);
     let text = Watching::start(address, &[]);
     let v2 = |line: &str| {
@@ -249,14 +256,7 @@ fn status_watch_shows_changes_and_outlives_a_restart_of_the_proxy() {
     text.until("v2 at 40 %", |line| line.trim_start().starts_with("v2") && line.contains(" 40 "));
     assert!(watched.process.end().success());
     text.until("word of the loss", |line| line.contains("the connection to the proxy is lost"));
-    let file = Watched::config_in(watched.folder.path());
-    let config = fs::read_to_string(&file).unwrap();
-    fs::write(
-        &file,
-        config.replace("[admin]\naddress = \"127.0.0.1:0\"", &format!("[admin]\naddress = \"{address}\"")),
-    )
-    .unwrap();
-    watched.process = Process::start(&file);
+    watched.process = Process::start(&Watched::config_in(watched.folder.path()));
     watched.shift(70);
     json.until("v2 at 70 %", |line| v2(line) == Some(70.0));
     text.until("v2 at 70 %", |line| line.trim_start().starts_with("v2") && line.contains(" 70 "));

@@ -1,13 +1,11 @@
 //! Endpoints that lead back to the proxy.
 
-use std::net::TcpListener;
-
-use crate::support::{Origin, Proxy, Setup, get, with};
+use crate::support::{Origin, Proxy, Setup, fault, get, with};
 
 #[test]
 fn an_endpoint_that_is_our_own_listener_is_found_at_once() {
-    // Free a moment ago, and not asked for by other tests, which all take port 0.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (address, _reserved) = fault::reserved();
+    let port = address.port();
     let proxy = Proxy::start(&format!(
         "[listeners.public]\naddress = \"127.0.0.1:{port}\"\n[services.shop]\nsplit = {{ v1 = 100 }}\n\
          [services.shop.versions.v1]\nendpoints = [\"127.0.0.1:{port}\"]\n"

@@ -1,14 +1,14 @@
 //! Mirrors that would lead back: two proxies that mirror to each other, and what is refused because it could only be
 //! compared with itself or go round.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use serde_json::json;
 
 use super::copies::{await_pairs, found};
 use crate::support::relay::Relay;
 use crate::support::release::Operator;
-use crate::support::{Origin, Proxy, Setup, eventually, get};
+use crate::support::{Origin, Proxy, Setup, eventually, fault, get};
 
 fn mirroring_to(origin: &Origin, other: SocketAddr, top: &str, listener: &str) -> Proxy {
     let mirror = "mirror = { to = \"v2\", share = 100, compare = { headers = [] } }";
@@ -50,8 +50,8 @@ fn two_proxies_that_mirror_to_each_other_do_not_go_round() {
 #[test]
 fn what_leads_back_or_is_compared_with_itself_is_refused_by_call_and_by_plan() {
     let origin = Origin::saying("old");
-    // Free a moment ago, and not asked for by other tests, which all take port 0.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (address, _reserved) = fault::reserved();
+    let port = address.port();
     let proxy = Proxy::start(&format!(
         "[listeners.public]\naddress = \"0.0.0.0:{port}\"\n[services.site]\nsplit = {{ v1 = 100, v2 = 0, v3 = 0 }}\n\
          versions.v1.endpoints = [\"{0}\"]\nversions.v2.endpoints = [\"127.0.0.1:{port}\"]\n\
