@@ -9,6 +9,9 @@ use super::support::process::Process;
 use super::support::{Origin, Proxy, Reply, Setup, eventually};
 use crate::support::external_tools::{Server, installed, python, run};
 
+/// Calls that are enough to tell whether some fail, however long they take on a busy machine.
+const ENOUGH: &str = "501";
+
 /// A proxy of gRPC servers.
 fn grpc(servers: &[&Server], weights: &[u32], service: &str) -> Proxy {
     let addresses: Vec<_> = servers.iter().map(|server| [server.address]).collect();
@@ -59,10 +62,10 @@ fn grpc_calls_do_not_notice_that_connections_age_and_streams_are_refused() {
     for server in ["v1:1000:100", "v1:1000:10"] {
         let server = grpc_server(&python, server);
         let proxy = grpc(&[&server], &[100], "");
-        let said = run(&python, "grpc_client.py", &["many", &proxy.address.to_string(), "4", "50"]);
-        let direct = run(&python, "grpc_client.py", &["many", &server.address.to_string(), "2", "50"]);
+        let said = run(&python, "grpc_client.py", &["many", &proxy.address.to_string(), "4", "50", ENOUGH]);
+        let direct = run(&python, "grpc_client.py", &["many", &server.address.to_string(), "2", "50", "0"]);
         println!("through the proxy: {}, direct: {}", said[0], direct[0]);
-        assert!(said[0]["failed"] == 0 && said[0]["calls"].as_u64() > Some(500), "{said:?}");
+        assert!(said[0]["failed"] == 0 && said[0]["calls"].as_u64() >= ENOUGH.parse().ok(), "{said:?}");
         assert!(proxy.metric("pointsman_upstream_failures_total", &[]) < 0.5, "no failure of the version");
         assert!(proxy.metric("pointsman_first_attempts_total", &["outcome=\"failed\""]) < 0.5);
     }
@@ -83,7 +86,7 @@ fn grpc_calls_do_not_notice_that_the_proxy_is_upgraded() {
     let mut process = Process::start(&path);
     // The old process says GOAWAY while streams are open and new ones are begun; its client sends none of them again.
     let (address, script) = (process.listener.to_string(), python.clone());
-    let calls = std::thread::spawn(move || run(&script, "grpc_client.py", &["many", &address, "5", "50"]));
+    let calls = std::thread::spawn(move || run(&script, "grpc_client.py", &["many", &address, "5", "50", ENOUGH]));
     for _ in 0..3 {
         std::thread::sleep(Duration::from_millis(1_300));
         process.upgrade().unwrap();
@@ -95,7 +98,7 @@ fn grpc_calls_do_not_notice_that_the_proxy_is_upgraded() {
     // fault.
     let how = said[0]["how"].as_object().expect("what became of those that failed");
     assert!(how.keys().all(|how| how.contains("GOAWAY received; Error code: 0")), "{said:?}");
-    assert!(calls > 500 && failed <= 3 * 50 / 10, "{said:?}");
+    assert!(calls >= ENOUGH.parse().unwrap() && failed <= 3 * 50 / 10, "{said:?}");
 }
 
 fn websockets(python: &Path, versions: &[&str], service: &str) -> (Proxy, Vec<Server>) {

@@ -36,11 +36,11 @@ fn chaos(python: &Path, experiment: &str, folder: &Path, environment: &[(&str, S
     Journal { good: output.status.success(), journal }
 }
 
-/// A service `pay` with a response timeout of half a second.
-fn config(v1: SocketAddr, v2: SocketAddr, latency: &str) -> String {
+/// A service `pay` with this response timeout, and a fault of this latency.
+fn config(v1: SocketAddr, v2: SocketAddr, timeout: &str, latency: &str) -> String {
     format!(
         "[listeners.public]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
-         [services.pay]\nsticky = [\"header:x-user-id\"]\nsplit = {{ v1 = 100, v2 = 0 }}\nresponse_timeout = \"500ms\"\n\
+         [services.pay]\nsticky = [\"header:x-user-id\"]\nsplit = {{ v1 = 100, v2 = 0 }}\nresponse_timeout = \"{timeout}\"\n\
          versions.v1.endpoints = [\"{v1}\"]\nversions.v2.endpoints = [\"{v2}\"]\n\
          [services.pay.slo]\navailability = 99.9\n\
          [chaos]\nenabled = true\nshare_max = 50\n\
@@ -56,7 +56,7 @@ fn chaos_toolkit_begins_watches_and_ends_an_experiment_that_does_no_harm() {
     let ((v1, _), (v2, _)) = (version("v1"), version("v2"));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pointsman.toml");
-    std::fs::write(&path, config(v1.address(), v2.address(), "2ms")).unwrap();
+    std::fs::write(&path, config(v1.address(), v2.address(), "10s", "2ms")).unwrap();
     let process = Process::start(&path);
     let load = Load::start(visitors(process.listener, &["/"], 100, false));
     load.await_more(50);
@@ -86,7 +86,7 @@ fn chaos_toolkit_sees_that_the_only_endpoint_is_missed() {
     let ((v1, _), (v2, _)) = (version("v1"), version("v2"));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pointsman.toml");
-    std::fs::write(&path, config(v1.address(), v2.address(), "2ms")).unwrap();
+    std::fs::write(&path, config(v1.address(), v2.address(), "10s", "2ms")).unwrap();
     let process = Process::start(&path);
     let load = Load::start(visitors(process.listener, &["/"], 100, false));
     load.await_more(50);
@@ -116,7 +116,7 @@ fn chaos_toolkit_sees_harm_and_rolls_back_what_has_ended_by_itself() {
     let ((v1, _), (v2, _)) = (version("v1"), version("v2"));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pointsman.toml");
-    std::fs::write(&path, config(v1.address(), v2.address(), "1s")).unwrap();
+    std::fs::write(&path, config(v1.address(), v2.address(), "500ms", "1s")).unwrap();
     let process = Process::start(&path);
     let load = Load::start(visitors(process.listener, &["/"], 100, false));
     load.await_more(50);

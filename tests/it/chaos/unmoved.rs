@@ -10,7 +10,7 @@ use crate::support::{Origin, Proxy, Reply, Setup, eventually, with};
 
 /// Three failures in a row, or most of some, take an endpoint out.
 const OUTLIER: &str = "outlier = { consecutive_failures = 3, failure_ratio = 0.4, min_requests = 10, window = \"10s\", \
-    ejection = \"1m\" }\nresponse_timeout = \"200ms\"";
+    ejection = \"1m\" }\nresponse_timeout = \"2s\"";
 
 /// A service with two endpoints; `spoil` says what the first of them answers.
 fn site(spoil: fn() -> Reply) -> (Proxy, [Origin; 2]) {
@@ -69,7 +69,7 @@ fn the_same_from_an_endpoint_itself_has_it_ejected() {
     let spoiled: [fn() -> Reply; 3] = [
         || Reply::raw("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"),
         || Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nw").close(),
-        || Reply::default().pause(1_000).then("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        || Reply::default().pause(8_000).then("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
     ];
     for (number, spoil) in spoiled.into_iter().enumerate() {
         let (proxy, _origins) = site(spoil);

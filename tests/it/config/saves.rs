@@ -196,7 +196,7 @@ fn what_changes_no_text_changes_nothing() {
         ("closed between the halves", |p, t| {
             let (half, rest) = t.split_at(t.find(CUTS[0]).unwrap());
             fs::write(&p.path, half).unwrap();
-            sleep(Duration::from_millis(600));
+            sleep(Duration::from_millis(350));
             OpenOptions::new().append(true).open(&p.path).unwrap().write_all(rest.as_bytes()).unwrap();
         }),
     ];

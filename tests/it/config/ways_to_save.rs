@@ -169,7 +169,7 @@ pub(super) fn overwritten_and_cut(place: &Place, text: &str) {
 
 pub(super) fn two_quick_saves(place: &Place, text: &str) {
     fs::write(&place.path, text.replace("v1 = 100", "v1 = 1, v2 = 99 } # ")).unwrap();
-    sleep(Duration::from_millis(60));
+    sleep(Duration::from_millis(20));
     fs::write(&place.path, text).unwrap();
 }
 

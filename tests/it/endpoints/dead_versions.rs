@@ -13,13 +13,13 @@ use crate::support::dns::{Dns, Says};
 use crate::support::fault::Fault;
 use crate::support::load::Load;
 use crate::support::release::{Operator, id, version, visitors};
-use crate::support::{Origin, Proxy, Reply, Setup, eventually, get};
+use crate::support::{Origin, Proxy, Reply, Setup, Turnstile, eventually, get};
 
 /// Requests with this header go to v2, whatever the split says.
 const RULE: &str = "[[services.site.rules]]\nwhen = { header = { \"x-canary\" = \"1\" } }\nuse = \"v2\"\n";
 
 /// Checks that find out soon: the first one decides alone, later ones need company to take an endpoint out.
-const CHECKED: &str = "health = { path = \"/healthz\", interval = \"500ms\", timeout = \"400ms\", rise = 1, fall = 5 }";
+const CHECKED: &str = "health = { path = \"/healthz\", interval = \"1s\", timeout = \"900ms\", rise = 1, fall = 5 }";
 
 const SPLIT: &str = "/v1/services/site/split";
 const FLIP: &str = "/v1/services/site/flip";
@@ -293,10 +293,11 @@ fn a_rollout_goes_back_to_a_version_in_trouble_and_not_on_to_one() {
     assert_eq!(proxy.status()["versions"][0]["weight"], 100.0);
 }
 
-/// A release that asks green, which takes a while to answer, and flips then.
-fn asks_first(more: &str) -> (Origin, Origin, Proxy) {
-    let v1 = Origin::saying("v1");
-    let v2 = Origin::with(|_| Reply::raw("").pause(500).then("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nv2"));
+/// A release that asks green, which answers when its turn comes, and flips then.
+fn asks_first(more: &str, turnstile: &Turnstile) -> (Origin, Origin, Proxy) {
+    let (v1, turnstile) = (Origin::saying("v1"), turnstile.clone());
+    let v2 =
+        Origin::with(move |_| Reply::default().wait(&turnstile).then("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nv2"));
     let plan = format!(
         "rollout = {{ strategy = \"blue_green\", watch = \"10m\", keep = \"1m\", smoke = [{{ path = \"/\" }}], {more} }}"
     );
@@ -306,11 +307,13 @@ fn asks_first(more: &str) -> (Origin, Origin, Proxy) {
 
 #[test]
 fn a_rollout_does_not_go_on_by_itself_to_a_version_that_nobody_answers_for() {
-    let (_v1, v2, proxy) = asks_first("on_hold = \"roll_back\"");
+    let turnstile = Turnstile::shut();
+    let (_v1, v2, proxy) = asks_first("on_hold = \"roll_back\"", &turnstile);
     let (admin, operator) = (Admin::of(&proxy), Operator::at(proxy.admin));
     let rollout = id(&operator.start(json!({ "service": "site", "to": "v2" })));
     // While it is asked.
     admin.put(&Admin::drain("v2", v2.address()), json!({ "state": "drain" }));
+    turnstile.open();
     let held = operator.until(rollout, "held", |rollout| !rollout["paused_because"].is_null());
     let why = held["paused_because"].as_str().unwrap();
     let wanted =
@@ -331,10 +334,12 @@ fn a_rollout_is_not_held_for_ever_by_a_version_that_nobody_answers_for() {
         ("hold_max = \"1s\", on_hold = \"roll_back\"", "finished", json!("aborted")),
         ("hold_max = \"1s\", on_hold = \"pause\"", "paused", Value::Null),
     ] {
-        let (_v1, v2, proxy) = asks_first(plan);
+        let turnstile = Turnstile::shut();
+        let (_v1, v2, proxy) = asks_first(plan, &turnstile);
         let (admin, operator) = (Admin::of(&proxy), Operator::at(proxy.admin));
         let rollout = id(&operator.start(json!({ "service": "site", "to": "v2" })));
         admin.put(&Admin::drain("v2", v2.address()), json!({ "state": "drain" }));
+        turnstile.open();
         let over = operator.until(rollout, phase, |rollout| rollout["phase"] == phase);
         let wanted =
             format!("(by the rollout: held too long: site v2 has no usable endpoint now: {} is drained)", v2.address());

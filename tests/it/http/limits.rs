@@ -181,6 +181,8 @@ fn a_wait_ends_and_who_leaves_is_not_waited_for() {
     eventually("it is no more waited for", || refused("queue_timeout") + refused("client_gone") > 1.5);
     turnstile.open();
     assert_eq!(first.answer().text(), "slow");
+    // Its place is free a moment after its answer has come.
+    proxy.await_metric("pointsman_requests_in_flight", &["service=\"site\""], 0.0);
     assert_eq!(proxy.client().ask(get("/")).text(), "ok");
     assert!(origin.seen().iter().all(|seen| seen.target() != "/gone"));
 }

@@ -151,12 +151,16 @@ pub(crate) fn descriptors(process: &Process) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", process.id())).unwrap().count()
 }
 
-/// The same when it has settled: its threads make their own, right after it says that it listens.
+/// The same when it has settled: its threads make their own, right after it says that it listens, and on a busy machine
+/// one after the other.
 pub(crate) fn settled(process: &Process) -> usize {
-    let mut files = 0;
+    let (mut files, mut same) = (0, 0);
     eventually("it has all its descriptors", || {
         std::thread::sleep(Duration::from_millis(100));
-        std::mem::replace(&mut files, descriptors(process)) == files
+        let found = descriptors(process);
+        same = if found == files { same + 1 } else { 0 };
+        files = found;
+        same >= 10
     });
     files
 }

@@ -137,7 +137,7 @@ fn requests_of_the_old_process_end_there() {
 fn a_new_process_that_does_not_come_to_serve_changes_nothing() {
     let origin = load::origin();
     let text =
-        config(origin.address(), origin.address(), "").replace("workers = 2", "workers = 2\nupgrade_timeout = \"8s\"");
+        config(origin.address(), origin.address(), "").replace("workers = 2", "workers = 2\nupgrade_timeout = \"15s\"");
     let text = load::with_http2(&text);
     let place = Place::new(&text);
     let mut process = place.start();
@@ -330,7 +330,9 @@ fn half_a_saved_config_is_waited_for() {
         }
         eventually("it is asked to", || process.told(&["upgrading in place"]));
         let known = || client::send(process.listener, get("/other")).status;
-        for _ in 0..100 {
+        // For longer than it takes a file that is whole to be taken, and less than one that stays open is waited for.
+        let asked = Instant::now();
+        while asked.elapsed() < Duration::from_secs(1) {
             assert_eq!(known(), 200, "the service is known");
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -347,7 +349,7 @@ fn half_a_saved_config_is_waited_for() {
 
 #[test]
 fn files_that_are_not_whole_in_time_refuse_an_upgrade() {
-    let (text, half) = two_services(nowhere(), "upgrade_timeout = \"5s\"");
+    let (text, half) = two_services(nowhere(), "upgrade_timeout = \"10s\"");
     let place = Place::new(&text);
     let token = place.folder.path().join("token");
     std::fs::write(&token, "the-first-token").unwrap();
@@ -357,7 +359,7 @@ fn files_that_are_not_whole_in_time_refuse_an_upgrade() {
     let mut process = place.start();
     process.admin = AdminClient::new(&process.admin_address.to_string(), Some("the-first-token".to_owned())).unwrap();
     for (path, first, whole, what) in [
-        (place.config(), &text[..half], &*text, "the config file: not whole within proxy.upgrade_timeout, 5s"),
+        (place.config(), &text[..half], &*text, "the config file: not whole within proxy.upgrade_timeout, 10s"),
         (token, "the-second", "the-first-token", "certificates and tokens: not whole within"),
     ] {
         let old = process.id();

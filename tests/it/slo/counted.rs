@@ -6,7 +6,7 @@ use crate::support::{Origin, Proxy, Reply, Setup, client, eventually, get};
 
 /// A service with both objectives, whose origin fails, refuses or takes its time by the path.
 fn site(origin: &Origin) -> Proxy {
-    let slo = "slo = { availability = 99, latency = { under = \"150ms\", share = 90 } }\nresponse_timeout = \"2s\"";
+    let slo = "slo = { availability = 99, latency = { under = \"150ms\", share = 90 } }\nresponse_timeout = \"8s\"";
     Setup::to(&[origin]).service(slo).start()
 }
 
