@@ -16,7 +16,7 @@ const { chromium } = require('playwright-core');
 
 const [, , program] = process.argv;
 /** How long a single command may take, and how long a page may take to load on a machine that does other things as well. */
-const PATIENCE = 15_000;
+const PATIENCE = 30_000;
 const LOAD_PATIENCE = 40_000;
 
 /** Where a program is that is called by its name; the driver wants to know. */

@@ -1,5 +1,5 @@
 """Calls of a gRPC client, Google's own, to `grpc_server.py` through the proxy: `calls|sticky|dead|slow PROXY`,
-`many PROXY SECONDS STREAMS`."""
+`many PROXY SECONDS STREAMS LEAST`."""
 
 import collections
 import queue
@@ -10,7 +10,7 @@ import grpc
 
 import common
 
-WAIT = 25
+WAIT = 40
 
 
 def channel(proxy):
@@ -85,8 +85,9 @@ def answers(proxy):
     common.say(passed="answers")
 
 
-def many(proxy, seconds, streams):
-    """Calls of three kinds, so many at a time, on one connection: how many there were, and what became of those that failed."""
+def many(proxy, seconds, streams, least):
+    """Calls of three kinds, this many at a time, on one connection, for a time and until there were as many as is said: how
+    many there were, and what became of those that failed."""
     end, lock = time.monotonic() + float(seconds), threading.Lock()
     ended = collections.Counter()
 
@@ -96,7 +97,7 @@ def many(proxy, seconds, streams):
             lambda: service.stream_unary("/t.T/total")(iter([b"1", b"2"]), timeout=WAIT),
             lambda: list(service.stream_stream("/t.T/talk")(iter([b"1", b"2"]), timeout=WAIT)),
         )
-        while time.monotonic() < end:
+        while time.monotonic() < end or sum(ended.values()) < int(least):
             try:
                 calls[number % len(calls)]()
                 how = "ok"
