@@ -30,7 +30,7 @@ const OPEN_WAIT: Duration = Duration::from_secs(5);
 /// How often it is tried again while something is wrong.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
-/// So much that was seen is taken in before calls are answered.
+/// So much that was seen is taken in at a time while no call waits for it.
 const SEEN_PER_TURN: usize = 16_384;
 
 /// The most calls that are answered after one commit.
@@ -236,6 +236,7 @@ impl LedgerThread {
         let mut next = first;
         for _ in 0..CALLS_PER_TURN {
             let Some(call) = next.or_else(|| self.calls.try_recv().ok()) else { break };
+            self.take_in_all();
             self.answer(call, &mut answers);
             next = None;
         }
@@ -270,6 +271,14 @@ impl LedgerThread {
             self.book.see(&seen);
         }
         true
+    }
+
+    /// Takes in all that was seen when a call had come, however much. An event may be about a user who was seen a moment
+    /// before it was sent, and after what this turn has taken in already.
+    fn take_in_all(&mut self) {
+        for _ in 0..self.seen.len().div_ceil(SEEN_PER_TURN) {
+            self.take_in();
+        }
     }
 
     fn answer(&mut self, call: LedgerCall, answers: &mut Vec<WaitingAnswer>) {

@@ -84,6 +84,26 @@ async fn what_workers_saw_before_an_event_was_sent_counts_for_it_and_all_is_ther
     assert!(facts.problem.is_some_and(|problem| problem.contains("which goes on")));
 }
 
+/// An event that finds its user unknown is lost for good.
+#[tokio::test]
+async fn a_user_who_was_seen_before_an_event_was_sent_is_known_to_it_however_many_were_seen_first() {
+    let running = RunningTrials::default();
+    running.set_experiments([(run_key(7), spec())]);
+    let ledger = Ledger::open(None, running.clone());
+    let handle = ledger.handle();
+    for _ in 0..2 * SEEN_PER_TURN {
+        assert!(handle.seen().try_send(exposed(7, 0)));
+    }
+    assert!(handle.seen().try_send(exposed(7, 1)));
+    let sender = handle.clone();
+    let sent = tokio::spawn(async move { sender.record(vec![event(1)]).await });
+    // It is sent before there is a thread that takes anything in.
+    tokio::task::yield_now().await;
+    ledger.start(Supervisor::default().part("ledger", Kind::Log)).expect("a thread");
+    let receipt = sent.await.expect("no panic").expect("it is kept");
+    assert_eq!(receipt.events, [Recorded::Counted]);
+}
+
 #[tokio::test]
 async fn what_was_seen_is_on_disk_without_any_call() {
     let folder = tempfile::tempdir().expect("a folder");
