@@ -16,7 +16,7 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use super::additive::Counters;
@@ -60,9 +60,9 @@ pub(super) struct CanaryRules {
     /// Of variants of a flag, which have no counters of their own as versions have.
     latencies: Option<ArmLatencies>,
     /// Whether the rollout has ended: tables that were made before still have it.
-    over: AtomicBool,
+    pub(super) over: AtomicBool,
     /// Whether it has ended with everything on the candidate.
-    replaced: AtomicBool,
+    pub(super) replaced: AtomicBool,
 }
 
 /// The counters of one share.
@@ -116,17 +116,6 @@ impl CanaryStats {
     /// Has users counted too, a trial for each share.
     pub(crate) fn count_users(&mut self, trials: Option<RolloutTrials>) {
         self.trials = trials;
-    }
-
-    /// Says that the rollout goes on.
-    pub(crate) fn go_on(&self) {
-        self.rules.over.store(false, Relaxed);
-    }
-
-    /// Says that the rollout has ended, and whether the candidate has `replaced` the baseline.
-    pub(crate) fn end(&self, replaced: bool) {
-        self.rules.replaced.store(replaced, Relaxed);
-        self.rules.over.store(true, Relaxed);
     }
 
     /// What it counts.
@@ -217,16 +206,6 @@ impl CanaryStats {
 }
 
 impl SplitEpoch {
-    /// Whether the rollout has ended.
-    pub(crate) fn is_over(&self) -> bool {
-        self.rules.over.load(Relaxed)
-    }
-
-    /// Whether the rollout has ended with everything on the candidate.
-    pub(crate) fn is_replaced(&self) -> bool {
-        self.is_over() && self.rules.replaced.load(Relaxed)
-    }
-
     /// Whether both versions get requests.
     pub(crate) fn compares(&self) -> bool {
         self.shares.iter().all(|slots| *slots > 0)

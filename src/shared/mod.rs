@@ -7,10 +7,10 @@
 //! [`latency_thresholds`] what they are compared with, [`response_class`], [`response_counters`] and
 //! [`usual_responses`] say how responses differ that did not fail, [`route_stats`] counts by page ([`canary_routes`]),
 //! of those that [`busy_routes`] has found ([`route_name`], [`route_number`]), [`endpoint_tallies`] by endpoint
-//! ([`canary_endpoints`]), [`canary_clients`] whose outcomes are evidence, [`hold`] is a moment in which requests wait,
-//! [`slot_set`] is a bit for each slot of the key space, [`user_sets`] is what each of them has said already,
-//! [`failure_runs`] for how long it has had nothing but failures, [`fault_stats`] what a chaos run counts,
-//! [`mirror_stats`] what a mirror has found ([`mirror_difference`]), [`count`] is a counter with one writer,
+//! ([`canary_endpoints`], [`canary_end`]), [`canary_clients`] whose outcomes are evidence, [`hold`] is a moment in
+//! which requests wait, [`slot_set`] is a bit for each slot of the key space, [`user_sets`] is what each of them has
+//! said already, [`failure_runs`] for how long it has had nothing but failures, [`fault_stats`] what a chaos run
+//! counts, [`mirror_stats`] what a mirror has found ([`mirror_difference`]), [`count`] is a counter with one writer,
 //! [`additive`] sums and differences of counts, [`octaves`] buckets that grow with the value, [`murmur3`] the hash that
 //! users are drawn with, [`sem_ver`] the order of versions of an app, [`name`] what users call services and versions,
 //! [`trial_key`] what users are counted for ([`trial`]: by workers), and [`probability`] how many of them get the
@@ -21,6 +21,7 @@ pub(crate) mod arm_counters;
 pub(crate) mod arm_latencies;
 pub(crate) mod busy_routes;
 pub(crate) mod canary_clients;
+pub(crate) mod canary_end;
 pub(crate) mod canary_endpoints;
 pub(crate) mod canary_outcome;
 pub(crate) mod canary_routes;
