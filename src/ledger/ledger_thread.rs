@@ -273,8 +273,8 @@ impl LedgerThread {
         true
     }
 
-    /// Takes in all that was seen when a call had come, however much. An event may be about a user who was seen a moment
-    /// before it was sent, and after what this turn has taken in already.
+    /// Takes in all that was seen when a call had come, however much. An event may be about a user who was seen a
+    /// moment before it was sent, and after what this turn has taken in already.
     fn take_in_all(&mut self) {
         for _ in 0..self.seen.len().div_ceil(SEEN_PER_TURN) {
             self.take_in();

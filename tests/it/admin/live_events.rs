@@ -240,7 +240,7 @@ impl Drop for Watching {
 
 #[test]
 fn status_watch_shows_changes_and_outlives_a_restart_of_the_proxy() {
-    // The next process has the address too, and meanwhile nobody else.
+    // The next process has the address too, and meanwhile no other program.
     let (address, _reserved) = fault::reserved();
     let mut watched = Watched::at(&address.to_string(), "");
     let json = Watching::start(address, &["shop", "--json"]);

@@ -52,7 +52,7 @@ impl Place {
         name.into()
     }
 
-    /// Takes these files away at one moment: the process stands still meanwhile, and makes none of them anew between two.
+    /// Takes these files away at one moment: the process stands still meanwhile, and makes none anew between two.
     fn remove(&self, process: &Process, suffixes: &[&str]) {
         process.signal("STOP");
         suffixes.iter().for_each(|suffix| fs::remove_file(self.beside(suffix)).unwrap());
