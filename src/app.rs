@@ -14,6 +14,8 @@ pub mod descriptors;
 mod error;
 mod event_listeners;
 mod flag_listeners;
+mod followed_config;
+mod gitops_start;
 mod handed_parts;
 mod handover;
 mod inherited;
@@ -47,6 +49,7 @@ use tokio::time::Instant;
 use crate::admin::{self, Address, ExperimentSources};
 use crate::config::Config;
 use crate::control::clock::Clock;
+use crate::control::file::FileSpecs;
 use crate::control::hold_registry::HoldRegistry;
 use crate::control::publish::Published;
 use crate::control::{Store, Writer};
@@ -65,9 +68,11 @@ use crate::upstream::budget::Budget;
 pub(crate) use crate::admin::event_stream::{EventSource, StreamCall};
 pub use crate::admin::upgrade_calls::CheckFinding;
 use call_listeners::CallListeners;
-pub use check::{Checked, RefusedConfig, check, parse_with_import};
+pub use check::{Checked, RefusedConfig, check, check_local, parse_with_import};
 use control_plane::{BoundAdmin, ControlPlane, PreparedControl};
 pub use error::{RunError, StartError};
+use followed_config::{ConfigOrigin, file_specs};
+pub use gitops_start::{GitopsStart, GitopsStartError, StartCommit};
 pub use inherited::{Inherited, Predecessor};
 use log_file::LogOut;
 pub use options::{ConfigFile, Options};
@@ -189,7 +194,8 @@ impl Bound {
         let store = if options.in_memory { Store::in_memory()? } else { Store::open(&config.state.path)? };
         let registry = Arc::new(Registry::new(workers));
         keep_shields(&store, &registry);
-        let mut writer = Writer::new(store, Arc::clone(&registry), control_plane::file_specs(&config))?;
+        let origin = options.gitops.as_ref().map(|start| start.commit.origin());
+        let mut writer = Writer::new(store, Arc::clone(&registry), FileSpecs { origin, ..file_specs(&config) })?;
         names.answers().for_each(|(host, answer)| writer.resolved(host, answer.clone()));
         let ledger = ledger_parts::open(&config, &options, writer.running_trials());
         let experiments = ExperimentSources::new(&writer, ledger.handle(), &registry);
@@ -280,7 +286,7 @@ impl Bound {
             ready: Arc::clone(&ready),
             upgrades,
             clock,
-            file: self.options.file,
+            origin: ConfigOrigin::of(self.options.file, self.options.gitops),
             log_file: rotation,
             logs,
             supervisor: supervisor.clone(),

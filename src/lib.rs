@@ -90,6 +90,7 @@
 //! - [`control`]: the only writer: changes, revisions, the store, the published table, the watch on the config file.
 //! - [`endpoints`]: what keeps endpoints up to date: health checks, name resolution, outliers, slow start.
 //! - [`slo_keeper`]: keeps budgets: looks at the counters of objectives, and has the writer store them.
+//! - [`gitops`]: the config from a repository: a clone by the git program, and the newest commit of a branch in force.
 //! - [`metrics`]: every metric name, what Prometheus reads, and the rates of the last seconds.
 //! - [`release`]: makes rollouts happen.
 //! - [`chaos_runner`]: makes chaos runs happen.
@@ -136,6 +137,7 @@ mod experiment;
 mod files;
 mod flagd;
 mod flags;
+mod gitops;
 mod http1;
 mod http2;
 mod jwt;

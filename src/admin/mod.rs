@@ -11,7 +11,8 @@
 //! ([`flag_view`]), changed (with [`flag_warnings`]) and asked ([`flag_evaluate`]), [`experiments`] are shown
 //! ([`experiment_view`]) and told user by user ([`experiment_export`], in lines of [`experiment_rows`]) and learn of
 //! [`events`], [`experiment_changes`] start, stop and ship them ([`run_difference`] is what changes), [`rollouts`]
-//! release by themselves, [`chaos`] makes something fail on purpose ([`chaos_view`], in short `chaos_brief`),
+//! release by themselves, [`sync`] shows the repository that the config is in (`repository_view`) and takes its newest
+//! commit, [`chaos`] makes something fail on purpose ([`chaos_view`], in short `chaos_brief`),
 //! [`live`] streams what changes ([`event_stream`] is how a response is a stream), [`revisions`] remember,
 //! [`explain`] tells why, [`upgrade`] lets another process take over, [`probes`] are for machines, [`openapi`]
 //! describes ([`openapi_terms`] is what the descriptions share). The [`console`] is for people, and asks [`whoami`]
@@ -63,6 +64,7 @@ pub(crate) mod openapi_terms;
 mod places;
 pub(crate) mod probes;
 pub(crate) mod problem;
+mod repository_view;
 pub(crate) mod revisions;
 pub(crate) mod rollback;
 pub(crate) mod rollouts;
@@ -74,6 +76,7 @@ pub(crate) mod simulate;
 pub(crate) mod splits;
 pub(crate) mod status;
 pub(crate) mod steady;
+pub(crate) mod sync;
 pub(crate) mod tls_view;
 pub(crate) mod upgrade;
 pub(crate) mod upgrade_calls;
@@ -174,6 +177,8 @@ pub(crate) fn router(admin: Arc<AdminApi>, extra: Option<Router>) -> Router {
         .merge(console::routes())
         .route("/v1/whoami", get(whoami::get))
         .route("/v1/status", get(status::get))
+        .route("/v1/gitops", get(sync::get))
+        .route("/v1/gitops/sync", post(sync::post))
         .route("/v1/events", get(live_stream::get))
         .route("/v1/services", get(services::list))
         .route("/v1/services/{service}", get(services::one))

@@ -20,6 +20,8 @@ use super::problem::ProblemDetails;
     ),
     paths(
         super::status::get,
+        super::sync::get,
+        super::sync::post,
         super::whoami::get,
         super::live::live_stream::get,
         super::services::list,

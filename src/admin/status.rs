@@ -22,6 +22,7 @@ use super::hold::HoldView;
 use super::jwt_view::JwtView;
 use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
+use super::repository_view::RepositoryView;
 use super::revisions::timestamp;
 use super::services::moment;
 use super::tls_view;
@@ -51,6 +52,9 @@ pub(crate) struct Status {
     state: StateView,
     /// The config file.
     config: ConfigView,
+    /// The repository that the config is in, if it is in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gitops: Option<RepositoryView>,
     /// The holds that are open: services whose requests wait.
     holds: Vec<HoldView>,
     /// TLS: listeners, the admin API and versions that speak it.
@@ -215,6 +219,7 @@ pub(crate) async fn of(admin: &AdminApi) -> Result<(u64, Status), ProblemDetails
         refusals: refusals.map(|(reason, count)| (reason.word(), count)).collect(),
         state: StateView { path: facts.store, problem: facts.store_problem, note: facts.store_note },
         config: ConfigView::of(&sources.config.borrow()),
+        gitops: sources.gitops.as_ref().map(|gitops| RepositoryView::of(gitops, &table)),
         holds: HoldView::all(admin),
         tls: tls_view::all(&sources.tls),
         jwt: JwtView::of(sources, &table),

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use super::settings;
 use crate::admin::upgrade_calls::CheckFinding;
 use crate::config::{
-    self, AdminAddress, CallerToken, Config, ConfigFiles, ConfigKey, FlagAnswers, ImportedText, Remark, TlsFiles,
-    UnreadableImport,
+    self, AdminAddress, CallerToken, Config, ConfigFiles, ConfigKey, FlagAnswers, GitopsWords, ImportedText,
+    LocalConfig, Remark, TlsFiles, UnreadableImport,
 };
 use crate::control::watch::ConfigText;
 use crate::files::identity;
@@ -26,9 +26,9 @@ use crate::tokens::{AccessToken, examine_tokens};
 
 /// What there is to say of a config.
 #[derive(Debug)]
-pub struct Checked {
+pub struct Checked<C = Config> {
     /// The config, or everything that is wrong with its text and its files.
-    pub config: Result<Config, RefusedConfig>,
+    pub config: Result<C, RefusedConfig>,
     /// What its owner should know either way.
     pub warnings: Vec<Remark>,
 }
@@ -77,7 +77,26 @@ impl Finding {
 #[must_use]
 pub fn check(text: &str, base: &Path) -> Checked {
     let (config, files) = config::parse_with_files(text, base, imported(text, base));
-    let FileFindings { problems, mut warnings } = FileFindings::of(&files);
+    looked_at(config, &files)
+}
+
+/// The same of the file of a commit, beside what is `local`.
+#[must_use]
+pub(crate) fn check_beside(text: &str, base: &Path, local: &Arc<LocalConfig>) -> Checked {
+    let (config, files) = config::parse_beside(text, base, None, Some(Arc::clone(local)));
+    looked_at(config, &files)
+}
+
+/// The same of a local file, beside which the config is in a repository.
+#[must_use]
+pub fn check_local(text: &str, base: &Path, words: &GitopsWords) -> Checked<LocalConfig> {
+    let (config, files) = config::parse_local(text, base, words);
+    looked_at(config, &files)
+}
+
+/// What was read, with the files that it names.
+fn looked_at<C>(config: Result<C, Problems>, files: &ConfigFiles) -> Checked<C> {
+    let FileFindings { problems, mut warnings } = FileFindings::of(files);
     warnings.sort_by_key(|warning| warning.key.line);
     Checked { config: joined(config, problems), warnings }
 }
@@ -104,7 +123,7 @@ pub(crate) fn reloaded(
     running: &Config,
     clients: &Clients,
 ) -> Result<Config, RefusedConfig> {
-    let (config, mut files) = config::parse_with_files(&read.text, base, read.imported.clone());
+    let (config, mut files) = config::parse_beside(&read.text, base, read.imported.clone(), running.local.clone());
     let serves = |settings: &ServerSettings| {
         let listeners = running.listeners.iter().map(|listener| &listener.tls);
         listeners.chain([&running.admin.tls]).any(|tls| tls.as_ref() == Some(settings))
@@ -144,7 +163,7 @@ pub(crate) fn reloaded(
 }
 
 /// The config, if neither its text nor its files have problems.
-fn joined(config: Result<Config, Problems>, of_files: Vec<Remark>) -> Result<Config, RefusedConfig> {
+fn joined<C>(config: Result<C, Problems>, of_files: Vec<Remark>) -> Result<C, RefusedConfig> {
     let (config, of_text) = match config {
         Ok(config) => (Some(config), Vec::new()),
         Err(problems) => (None, Vec::from(problems)),

@@ -22,6 +22,7 @@ use crate::control::watch::ConfigSource;
 use crate::endpoints::resolve::{First, Resolver};
 use crate::endpoints::{self, EndpointDeps};
 use crate::files::reload::Reloader;
+use crate::gitops::git_keeper::GitKeeper;
 use crate::metrics::Sources;
 use crate::outbound::jwks::JwksFetcher;
 use crate::outbound::notify::Dispatcher;
@@ -34,6 +35,7 @@ use crate::tls::{Clients, ServerTls};
 pub(crate) struct ControlParts {
     pub(crate) socket: AdminState,
     pub(crate) watch: Option<Reloader<ConfigSource>>,
+    pub(crate) keeper: Option<GitKeeper>,
     pub(crate) log_file: Option<LogRotation>,
     pub(crate) certificate_reloader: Reloader<MaterialSource>,
     pub(crate) key_fetcher: Option<JwksFetcher>,
@@ -70,6 +72,10 @@ impl ControlParts {
         if let Some(watch) = self.watch {
             tasks.keep("config watch", Kind::Files, (watch, sighup.config), async |(watch, hangup), stop| {
                 watch.run(hangup, stopped(stop)).await;
+            });
+        } else if let Some(keeper) = self.keeper {
+            tasks.keep("gitops", Kind::Waiting, (keeper, sighup.config), async |(keeper, hangup), stop| {
+                keeper.run(hangup, stopped(stop)).await;
             });
         }
         if let Some(log_file) = self.log_file {

@@ -2,7 +2,6 @@
 //! the config file, on one small runtime of their own. It answers whatever the workers are busy with.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -16,13 +15,13 @@ use super::call_listeners::CallListeners;
 use super::certificate_reloader::MaterialSource;
 use super::control_parts::{AdminState, ControlParts, Controllers};
 use super::control_tasks::Tasks;
+use super::followed_config::{ConfigChannels, ConfigOrigin, FollowedConfig};
 use super::handed_parts::HandedParts;
 use super::inherited::{ADMIN, Inherited};
 use super::log_file::LogRotation;
 use super::sighup::SighupStreams;
-use super::tls_material::MaterialError;
 use super::token_verifier::TokenVerifier;
-use super::{ConfigFile, RunError, StartError, check, settings, tls_material};
+use super::{RunError, StartError, settings};
 use crate::admin::Address;
 use crate::admin::upgrade_calls::Upgrades;
 use crate::admin::{self, Access, AdminApi as Api, KeepSocketFile};
@@ -32,13 +31,9 @@ use crate::chaos_runner::chaos_vitals::ChaosVitals;
 use crate::config::{self, Config, ReleaseSettings};
 use crate::control::Handle;
 use crate::control::clock::Clock;
-use crate::control::file::FileSpecs;
 use crate::control::hold_registry::HoldRegistry;
 use crate::control::publish::Published;
 use crate::control::table_reclaimer::TableReclaimer;
-use crate::control::watch::{
-    ConfigFacts, ConfigSource, ConfigSourceDeps, ConfigText, FileContent, Prepare, ReadConfig, ReadImport,
-};
 use crate::endpoints::resolve::{First, Resolver};
 use crate::files::reload::{Files, Reloader};
 use crate::metrics::recent_rates::RecentRates;
@@ -54,7 +49,7 @@ use crate::slo_keeper::keeper::SloKeeper;
 use crate::slo_keeper::{SloHandle, SteadyAnswer};
 use crate::stats::Registry;
 use crate::supervise::{Part, Supervisor};
-use crate::tls::{Clients, ServerTls, TlsRegistry};
+use crate::tls::{ServerTls, TlsRegistry};
 
 /// What is bound before anything runs.
 #[derive(Debug)]
@@ -123,7 +118,7 @@ pub(crate) struct ControlPlane {
     pub(crate) ready: Arc<AtomicBool>,
     pub(crate) upgrades: Upgrades,
     pub(crate) clock: Clock,
-    pub(crate) file: Option<ConfigFile>,
+    pub(crate) origin: ConfigOrigin,
     /// The access log, if it is a file.
     pub(crate) log_file: Option<LogRotation>,
     pub(crate) logs: Logs,
@@ -154,12 +149,12 @@ impl ControlPlane {
     ) -> Result<PreparedControl<impl FnOnce() -> std::io::Result<()> + Send + 'static>, RunError> {
         let Self { admin, admin_tls, tls, handle, published, holds, registry, ready, upgrades, .. } = self;
         let BoundAdmin { runtime, listener, access, extra, .. } = admin;
-        let (facts, config_facts) = watch::channel(ConfigFacts::good(self.file.as_ref().map(|file| file.path.clone())));
+        let (facts, config_facts) = watch::channel(self.origin.facts());
         let resolver = resolver(&published, &handle, &self.config);
         let (targets, notified) = watch::channel(self.config.releases.notify.clone());
         let (releases, known) = watch::channel(Arc::new(ReleaseSettings::of(&self.config)));
         let (told, clients) = (ConfigChannels { facts, releases }, Arc::clone(&tls.clients));
-        let watch = self.file.map(|file| watch_config(file, self.config, &resolver, clients, told));
+        let FollowedConfig { watch, keeper, gitops } = self.origin.follow(self.config, &resolver, clients, told);
         let (jwt, fetcher) = self.token_verifier.map(|tokens| (tokens.verifier, tokens.fetcher)).unzip();
         let certificate_reloader = Reloader::new(MaterialSource::new(&tls, &access, jwt.as_ref(), self.calls.tokens()));
         let files = watch.as_ref().map(Reloader::files).into_iter().chain([certificate_reloader.files()]).collect();
@@ -188,6 +183,7 @@ impl ControlPlane {
             rollouts: gauges,
             clock: self.clock,
             config: config_facts,
+            gitops,
             store_problem: self.store_problem,
             tls: Arc::clone(&tls),
             jwt,
@@ -200,6 +196,7 @@ impl ControlPlane {
         let parts = ControlParts {
             socket: AdminState { listener: Some(Arc::new(listener)), tls: admin_tls, admin: Arc::new(api), extra },
             watch,
+            keeper,
             log_file: self.log_file,
             certificate_reloader,
             key_fetcher: fetcher.flatten(),
@@ -287,69 +284,4 @@ fn turn(
 fn exporter(sources: Sources) -> Result<Arc<Exporter>, RunError> {
     let failed = |source| RunError::Part { part: "metrics", source: std::io::Error::other(source) };
     Exporter::new(sources).map(Arc::new).map_err(failed)
-}
-
-/// Where it is told what a reload of the config file has found.
-struct ConfigChannels {
-    facts: watch::Sender<ConfigFacts>,
-    releases: watch::Sender<Arc<ReleaseSettings>>,
-}
-
-fn watch_config(
-    file: ConfigFile,
-    running: Config,
-    resolver: &Resolver,
-    clients: Arc<Clients>,
-    told: ConfigChannels,
-) -> Reloader<ConfigSource> {
-    let in_force = ConfigText { text: file.text.clone(), imported: running.imported.clone() };
-    let deps = ConfigSourceDeps {
-        read_import: read_import(&file),
-        read: read_config(&file, running, clients, &resolver.published),
-        prepare: prepare_names(resolver),
-        handle: resolver.handle.clone(),
-        published: Arc::clone(&resolver.published),
-        facts: told.facts,
-        releases: told.releases,
-    };
-    Reloader::new(ConfigSource::new(file.path, in_force, deps))
-}
-
-/// Resolves the names of services before they are put in force.
-fn prepare_names(resolver: &Resolver) -> Prepare {
-    let resolver = resolver.clone();
-    Arc::new(move |services| {
-        let resolver = resolver.clone();
-        Box::pin(async move { resolver.ahead(&services).await })
-    })
-}
-
-/// How the file that flags are imported from is read.
-fn read_import(file: &ConfigFile) -> ReadImport {
-    let base = file.path.parent().unwrap_or(Path::new("")).to_owned();
-    Arc::new(move |text| check::imported(text, &base))
-}
-
-/// How the text of the config file is read while the process runs.
-fn read_config(file: &ConfigFile, running: Config, clients: Arc<Clients>, published: &Published) -> ReadConfig {
-    let base = file.path.parent().unwrap_or(Path::new("")).to_owned();
-    let published = Arc::clone(published);
-    Arc::new(move |text| {
-        let config = check::reloaded(text, &base, &running, &clients).map_err(|refused| refused.lines())?;
-        let needs_restart = settings::needs_restart(&running, &config);
-        let prepared = tls_material::prepare_next(&clients, &published.load(), &config.services);
-        prepared.map_err(|MaterialError(problems)| problems)?;
-        let releases = Arc::new(ReleaseSettings::of(&config));
-        Ok(FileContent { specs: file_specs(&config), needs_restart, releases })
-    })
-}
-
-/// What of the config is put in force, at the start and whenever it is read again.
-pub(super) fn file_specs(config: &Config) -> FileSpecs {
-    FileSpecs {
-        services: config.services.clone(),
-        flags: Arc::new(config.flags.clone()),
-        experiments: config.experiments.clone().into(),
-        guardrails: config.guardrail_metrics.values().cloned().collect(),
-    }
 }

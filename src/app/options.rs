@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Inherited, Program};
+use super::{GitopsStart, Inherited, Program};
 use crate::log::Losses;
 use crate::supervise::Supervisor;
 
@@ -15,6 +15,8 @@ pub struct Options {
     pub in_memory: bool,
     /// The config's file, to be watched and read again on SIGHUP.
     pub file: Option<ConfigFile>,
+    /// What the config was read from, when that is a repository.
+    pub gitops: Option<GitopsStart>,
     /// Sockets that the process was started with.
     pub inherited: Inherited,
     /// How to start this program again, for an upgrade in place.

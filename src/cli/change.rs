@@ -208,7 +208,7 @@ pub(crate) fn change(
     }
     let path = if terms.dry_run { format!("{path}?dry_run=true") } else { path.to_owned() };
     let call = Call { method, path: &path, body: Some(Value::Object(body)), if_match: terms.if_revision };
-    remote.call(call, show)
+    remote.call(call, change_lines)
 }
 
 /// How weights are written.
@@ -246,7 +246,7 @@ pub(crate) fn weights(words: &[String], form: &WeightWords) -> Result<Map<String
 }
 
 /// What a change answers, in words.
-fn show(answer: &Value) -> String {
+pub(crate) fn change_lines(answer: &Value) -> String {
     let revision = member(answer, "revision");
     let head = match (answer["changed"] == true, answer["dry_run"] == true) {
         (false, _) => format!("nothing to change: revision {revision} is in force\n"),
@@ -392,11 +392,13 @@ mod tests {
             ]}],
         });
         assert_eq!(
-            show(&answer),
+            change_lines(&answer),
             "revision 7 is in force\n  shop: v1 100 -> 90 %, v2 0 -> 10 %, 10 % of the users move\n"
         );
         assert_eq!(
-            show(&json!({ "revision": 8, "changed": true, "hold": { "kept": true, "held": 37, "lasted_ms": 12 } })),
+            change_lines(
+                &json!({ "revision": 8, "changed": true, "hold": { "kept": true, "held": 37, "lasted_ms": 12 } })
+            ),
             "revision 8 is in force\n  held 37 requests for up to 12 ms: nothing was in flight at the change\n"
         );
     }

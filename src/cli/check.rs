@@ -1,47 +1,42 @@
 //! `pointsman check`: every problem of a config, before it is used.
 
-use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 
+use super::config_words::{ConfigArgs, UnreadableConfig, WrittenConfig, summary};
+use super::finding_lines::{tell, warn};
 use super::{EXIT_USAGE, chain, text};
-use crate::app::{self, CheckFinding, Checked};
-use crate::config::Config;
-use crate::problem::utf8;
+use crate::app::{self, CheckFinding, Checked, GitopsStart, GitopsStartError};
+use crate::config::LocalConfig;
 
-/// Print every problem of a config file; exit with 0 or 64
+/// Print every problem of a config; exit with 0 or 64
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  pointsman check --config pointsman.toml")]
+#[command(after_help = "Example:\n  pointsman check --config pointsman.toml\n\n\
+    Of a config in a repository, the file of what is of this machine is checked, and the commit that the next start\n    \
+    begins with, if it was fetched before.")]
 pub struct CheckArgs {
-    /// The config file
-    #[arg(long, short, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 /// Checks the file, and the tokens, certificates and keys that it names.
 #[must_use]
 pub fn run(args: &CheckArgs, json: bool) -> ExitCode {
-    let path = &args.config;
-    let Found { config, problems, warnings } = Found::at(path);
+    let path = args.config.place();
+    let Found { good, problems, warnings } = Found::of(&args.config);
     if json {
         let found = serde_json::json!({ "good": problems.is_empty(), "problems": problems, "warnings": warnings });
         text::print(&text::json(&found));
         return code(&problems);
     }
-    warn(path, &warnings, &text::complain);
-    match config {
-        Some((config, _text)) => {
-            let (services, listeners) = (config.services.len(), config.listeners.len());
-            let (services, listeners) = (plural(services, "service"), plural(listeners, "listener"));
-            let flags = match config.flags.flags.len() {
-                0 => String::new(),
-                count => format!(", and {}", plural(count, "flag")),
-            };
-            text::print(&format!("{}: good: {services} on {listeners}{flags}\n", path.display()));
-        }
-        None => tell(path, &problems, &text::complain),
+    warn(&path, &warnings, &text::complain);
+    if problems.is_empty() {
+        text::print(&format!("{}: good: {good}\n", path.display()));
+    } else {
+        tell(&path, &problems, &text::complain);
     }
     code(&problems)
 }
@@ -50,62 +45,58 @@ fn code(problems: &[CheckFinding]) -> ExitCode {
     if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) }
 }
 
-/// `1 service`, `2 services`
-fn plural(count: usize, word: &str) -> String {
-    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
-}
-
-/// Says line by line what is wrong with the file at `path`.
-pub(crate) fn tell(path: &Path, problems: &[impl Display], say: &dyn Fn(&str)) {
-    for problem in problems {
-        say(&format!("{}: {problem}", path.display()));
-    }
-    say(&format!("{}: {}", path.display(), plural(problems.len(), "problem")));
-}
-
-fn warn(path: &Path, warnings: &[String], say: &dyn Fn(&str)) {
-    for warning in warnings {
-        say(&format!("{}: warning: {warning}", path.display()));
-    }
-}
-
-/// What there is to say of a file.
+/// What there is to say of a config.
+#[derive(Default)]
 struct Found {
-    /// The config and its text, if there is no problem.
-    config: Option<(Config, String)>,
+    /// How good it is, if there is no problem.
+    good: String,
     problems: Vec<CheckFinding>,
     warnings: Vec<String>,
 }
 
 impl Found {
-    fn at(path: &Path) -> Self {
-        let bytes = std::fs::read(path)
-            .map_err(|error| format!("cannot read the config: {}; give the path of a readable file", chain(&error)));
-        let text = match bytes.and_then(|bytes| utf8::text(bytes).map_err(|error| error.to_string())) {
-            Ok(text) => text,
-            Err(text) => {
-                let finding = CheckFinding::Remark { path: String::new(), line: None, text };
-                return Self { config: None, problems: vec![finding], warnings: Vec::new() };
+    fn of(config: &ConfigArgs) -> Self {
+        match config.written() {
+            Ok(WrittenConfig::Whole(text)) => Self::read(app::check(&text, config.base()), |config| summary(&config)),
+            Ok(WrittenConfig::Local(local)) => Self::of_repository(*local, config.base()),
+            Err(UnreadableConfig(text)) => Self { problems: vec![remark(text)], ..Self::default() },
+        }
+    }
+
+    fn read<C>(checked: Checked<C>, good: impl FnOnce(C) -> String) -> Self {
+        let warnings = checked.warnings.iter().map(ToString::to_string).collect();
+        match checked.config {
+            Ok(config) => Self { good: good(config), problems: Vec::new(), warnings },
+            Err(refused) => Self { good: String::new(), problems: refused.findings(), warnings },
+        }
+    }
+
+    /// Of what is of this machine, and of the commit that is known.
+    fn of_repository(local: Checked<LocalConfig>, base: &Path) -> Self {
+        let mut machine = None;
+        let found = Self::read(local, |local| {
+            let gitops = &local.gitops;
+            let good = format!("the config is {} on {} of {}", gitops.path, gitops.branch, gitops.repository);
+            machine = Some(Arc::new(local));
+            good
+        });
+        let Some(machine) = machine else { return found };
+        let Self { good, warnings, .. } = found;
+        let refused = |problems| Self { problems, ..Self::default() };
+        match GitopsStart::known(&machine, base) {
+            Ok(None) => Self { good: format!("{good}; it was not fetched yet"), problems: Vec::new(), warnings },
+            Ok(Some(known)) => {
+                let good = format!("{good}; {} is good: {}", known.place, summary(&known.config));
+                let warnings = warnings.into_iter().chain(known.warnings).collect();
+                Self { good, problems: Vec::new(), warnings }
             }
-        };
-        let Checked { config, warnings } = app::check(&text, path.parent().unwrap_or(Path::new("")));
-        let warnings = warnings.iter().map(ToString::to_string).collect();
-        match config {
-            Ok(config) => Self { config: Some((config, text)), problems: Vec::new(), warnings },
-            Err(refused) => Self { config: None, problems: refused.findings(), warnings },
+            Err(GitopsStartError::Refused { problems, .. }) => refused(problems),
+            Err(error) => refused(vec![remark(chain(&error))]),
         }
     }
 }
 
-/// Reads and checks a file; says line by line what is wrong with it, as `check` does. Returns the config and the text.
-///
-/// # Errors
-/// The exit code, after every problem was said.
-pub fn load(path: &Path, say: &dyn Fn(&str)) -> Result<(Config, String), ExitCode> {
-    let Found { config, problems, warnings } = Found::at(path);
-    config.ok_or_else(|| {
-        warn(path, &warnings, say);
-        tell(path, &problems, say);
-        ExitCode::from(EXIT_USAGE)
-    })
+/// A finding that is about no key.
+fn remark(text: String) -> CheckFinding {
+    CheckFinding::Remark { path: String::new(), line: None, text }
 }

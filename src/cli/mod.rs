@@ -7,10 +7,12 @@ pub mod change;
 pub mod chaos;
 pub mod check;
 pub mod client;
+mod config_words;
 pub mod demo;
 pub mod endpoint;
 pub mod experiment;
 pub mod explain;
+mod finding_lines;
 pub mod flag;
 mod flag_import;
 mod flag_show;
@@ -24,6 +26,7 @@ pub mod run;
 mod signals;
 pub mod simulate;
 pub mod status;
+pub mod sync;
 pub mod text;
 pub mod upgrade;
 
@@ -95,6 +98,7 @@ enum Command {
     Shift(change::ShiftArgs),
     Flip(change::FlipArgs),
     Rollback(change::RollbackArgs),
+    Sync(sync::SyncArgs),
     History(history::HistoryArgs),
     Explain(explain::ExplainArgs),
     Flag(flag::FlagArgs),
@@ -128,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Shift(args) => change::shift(remote, args),
         Command::Flip(args) => change::flip(remote, args),
         Command::Rollback(args) => change::rollback(remote, args),
+        Command::Sync(args) => sync::run(remote, &args),
         Command::History(args) => history::run(remote, &args),
         Command::Explain(args) => explain::run(remote, &args),
         Command::Flag(args) => flag::run(remote, args),

@@ -1,25 +1,27 @@
 //! `pointsman run`: the proxy.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{EXIT_FAILED, EXIT_USAGE, chain, check, signals, text, upgrade};
-use crate::app::{self, Bound, ConfigFile, Inherited, Options, Program, StartError, descriptors};
+use super::config_words::{ConfigArgs, LoadedConfig};
+use super::finding_lines::tell;
+use super::{EXIT_FAILED, EXIT_USAGE, chain, signals, text, upgrade};
+use crate::app::{self, Bound, Inherited, Options, Program, StartError, descriptors};
 use crate::log::{self, Log};
 use crate::supervise::{Kind, Supervisor};
 
-/// Run the proxy with a config file
+/// Run the proxy with a config file, or with one in a repository
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  pointsman run --config pointsman.toml\n  \
-    RUST_LOG=debug pointsman run -c pointsman.toml\n\n\
+    RUST_LOG=debug pointsman run -c pointsman.toml\n  \
+    pointsman run --gitops https://git.example.com/shop/traffic.git\n\n\
     SIGHUP, or a change of the file, reloads it; SIGTERM or Ctrl-C drains and ends, a second one ends at once;\n    \
     SIGUSR2 lets the binary on disk take over (see `pointsman upgrade --help`).")]
 pub struct RunArgs {
-    /// The config file
-    #[arg(long, short, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgs,
     /// How the process's own log looks (RUST_LOG sets how much of it)
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormatArg,
@@ -57,7 +59,7 @@ fn serve(args: &RunArgs, log: &Log, supervisor: Supervisor) -> ExitCode {
         ExitCode::from(EXIT_FAILED)
     };
     descriptors::raise_limit();
-    let (config, text) = match check::load(&args.config, &|line| log.say(line)) {
+    let LoadedConfig { config, file, gitops } = match args.config.load(&|line| log.say(line)) {
         Ok(loaded) => loaded,
         Err(code) => {
             failed("the config has problems");
@@ -71,14 +73,14 @@ fn serve(args: &RunArgs, log: &Log, supervisor: Supervisor) -> ExitCode {
             return failed("cannot listen for signals");
         }
     };
-    let file = Some(ConfigFile { path: args.config.clone(), text });
     let program = program(&args.config);
-    let options = Options { file, inherited, program, log_losses: log.losses(), supervisor, ..Options::default() };
+    let options =
+        Options { file, gitops, inherited, program, log_losses: log.losses(), supervisor, ..Options::default() };
     let bound = match Bound::bind(config, options) {
         Ok(bound) => bound,
         // What `check` would have said.
         Err(StartError::TlsMaterial(app::MaterialError(problems))) => {
-            check::tell(&args.config, &problems, &|line| log.say(line));
+            tell(&args.config.place(), &problems, &|line| log.say(line));
             failed("the TLS files have problems");
             return ExitCode::from(EXIT_USAGE);
         }
@@ -105,11 +107,11 @@ fn serve(args: &RunArgs, log: &Log, supervisor: Supervisor) -> ExitCode {
 }
 
 /// How to start this program again; none when the system does not say what it is.
-fn program(config: &Path) -> Option<Program> {
+fn program(config: &ConfigArgs) -> Option<Program> {
     let mut arguments = std::env::args_os();
     let path = upgrade::program(Path::new(&arguments.next()?))?;
-    let check = ["check".into(), "--json".into(), "--config".into(), config.into()];
-    Some(Program { path, arguments: arguments.collect(), check: check.into() })
+    let check = ["check".into(), "--json".into()].into_iter().chain(config.again()).collect();
+    Some(Program { path, arguments: arguments.collect(), check })
 }
 
 impl From<LogFormatArg> for log::Format {

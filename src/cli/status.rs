@@ -13,6 +13,7 @@ use super::experiment::shown;
 use super::flag_show;
 use super::layout;
 use super::rollout::show;
+use super::sync::status_lines;
 use super::text::{TextTone, list, member, number, toned};
 use super::{CommandError, Remote};
 
@@ -62,9 +63,13 @@ fn status_text(status: &Value) -> String {
     if let Some(note) = status["state"]["note"].as_str() {
         text.push_str(&format!("{}: {note}\n", toned("the revision store", TextTone::Warn)));
     }
-    for problem in list(&status["config"], "problems").filter_map(Value::as_str) {
+    // Where the config is in a repository, its problems are told there.
+    for problem in
+        list(&status["config"], "problems").filter_map(Value::as_str).filter(|_| !status["gitops"].is_object())
+    {
         text.push_str(&format!("{}: {problem}\n", toned("the config file is not in force", TextTone::Bad)));
     }
+    text.push_str(&status_lines(&status["gitops"]));
     for problem in list(&status["tokens"], "problems").filter_map(Value::as_str) {
         text.push_str(&format!("{}: {problem}\n", toned("new tokens are not in use", TextTone::Bad)));
     }

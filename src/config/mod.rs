@@ -28,6 +28,7 @@ mod ofrep;
 pub(crate) mod process;
 pub(crate) mod reader;
 pub(crate) mod release;
+mod repository;
 pub(crate) mod service;
 mod tls;
 mod url;
@@ -68,6 +69,8 @@ pub use self::release::overrides::ReleaseOverrides;
 pub use self::release::releases::RolloutSections;
 pub use self::release::section::RolloutSection;
 pub use self::release::settings::ReleaseSettings;
+use self::repository::OfMachine;
+pub use self::repository::{GitopsConfig, GitopsWords, LocalConfig, is_local, parse_local};
 use self::service::RawService;
 use crate::experiment::definition::ExperimentSpec;
 pub use crate::problem::{Problem, ProblemKind, Problems};
@@ -84,6 +87,8 @@ use reader::report::Report;
 /// A config without mistakes.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// What is of this machine, when the rest is in a repository.
+    pub local: Option<Arc<LocalConfig>>,
     /// Where users come in, at least one, and where calls for flags do.
     pub listeners: Vec<ListenerConfig>,
     /// What all listeners have in common that answer calls for flags.
@@ -147,6 +152,16 @@ pub fn parse_with_files(
     base: &Path,
     imported: Option<Arc<ImportedText>>,
 ) -> (Result<Config, Problems>, ConfigFiles) {
+    parse_beside(text, base, imported, None)
+}
+
+/// The same of a file of a commit, beside what is `local`; the files that the local one names are not among those here.
+pub fn parse_beside(
+    text: &str,
+    base: &Path,
+    imported: Option<Arc<ImportedText>>,
+    local: Option<Arc<LocalConfig>>,
+) -> (Result<Config, Problems>, ConfigFiles) {
     let input = match Input::toml(text) {
         Ok(input) => input,
         Err(problems) => return (Err(problems), ConfigFiles::default()),
@@ -156,7 +171,7 @@ pub fn parse_with_files(
     let services = read_services(&raw.services, &input, &mut report);
     let mut build = Build::new(report, base);
     build.imported = imported;
-    let config = raw.build(&services, &input, &mut build);
+    let config = raw.build(&services, &input, local, &mut build);
     let files = std::mem::take(&mut build.report.files);
     (build.report.finish(config), files)
 }
@@ -198,16 +213,16 @@ impl RawConfig {
         &self,
         services: &BTreeMap<String, RawService>,
         input: &Input<'_>,
+        local: Option<Arc<LocalConfig>>,
         build: &mut Build<'_>,
     ) -> Result<Config, ErrorGuaranteed> {
         let at = ConfigPath::Root;
         let listeners = listener::build_all(&self.listeners, &at.key("listeners"), build);
-        let (ofrep_at, admin_at) = (at.key(OFREP), at.key("admin"));
+        let ofrep_at = at.key(OFREP);
         let ofrep = self.ofrep.build(&ofrep_at, &mut build.report);
         let ofrep_listener = self.ofrep.listener(self.listeners.keys(), &ofrep_at, build);
         let events = self.events.build(&self.listeners, &at.key("events"), build);
-        let admin = self.admin.build(&admin_at, build);
-        let state = self.state.build(&at.key("state"), build);
+        let OfMachine { admin, state } = OfMachine::of(&self.admin, &self.state, local.as_deref(), build);
         let proxy = self.proxy.build(&at.key("proxy"), &mut build.report);
         let jwt = self.jwt.as_ref().map(|raw| raw.build(&at.key("jwt"), build)).transpose();
         let access_log = self.access_log.build(&at.key("access_log"), build);
@@ -226,7 +241,7 @@ impl RawConfig {
         let experiments = experiment::definition::build_all(&self.experiments, scope, build);
         let metrics = experiment::metric::build_all(&self.metrics, build);
         let chaos = self.chaos.build(services_ok, &segments, input, build);
-        self.check_addresses(build);
+        self.check_addresses(local.as_deref(), build);
         build.attributes.check()?;
         segments.check()?;
         let (mut listeners, admin) = (listeners?, admin?);
@@ -237,11 +252,11 @@ impl RawConfig {
         let timed = release::contradictions::TimedServices { services: &services, told: &flags.told };
         release::contradictions::check_timeouts(timed, &releases, &mut build.report)?;
         let rollout_sections = RolloutSections::of(input, &releases, build.base);
-        let (state, access_log, jwt, experiments) = (state?, access_log?, jwt?, experiments?);
-        let chaos = Arc::new(chaos?);
+        let (state, access_log, jwt, experiments, chaos) = (state?, access_log?, jwt?, experiments?, Arc::new(chaos?));
         let guardrail_metrics = release::guardrails::metrics_of(&metrics?, &experiments);
         release::guardrails::check_metrics(&services, &releases, &guardrail_metrics, &mut build.report)?;
         let config = Config {
+            local,
             listeners,
             ofrep: ofrep?,
             events: events?,
@@ -266,9 +281,10 @@ impl RawConfig {
     }
 
     /// That the addresses of operators and of calls for flags are not those of listeners.
-    fn check_addresses(&self, build: &mut Build<'_>) {
+    fn check_addresses(&self, local: Option<&LocalConfig>, build: &mut Build<'_>) {
         let mut addresses = listener::addresses(&self.listeners);
-        for (section, socket) in [(OFREP, self.ofrep.socket()), ("admin", self.admin.socket())] {
+        let admin = local.map_or_else(|| self.admin.socket(), |local| local.admin.address.socket());
+        for (section, socket) in [(OFREP, self.ofrep.socket()), ("admin", admin)] {
             let Some(own) = socket else { continue };
             if let Some(conflict) = addresses.iter().find_map(|other| other.conflict(own)) {
                 build.report.problem(&ConfigPath::Root.key(section).key("address"), conflict);

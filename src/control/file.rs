@@ -35,6 +35,17 @@ pub struct FileSpecs {
     pub experiments: Arc<[Arc<ExperimentSpec>]>,
     /// The metrics that a plan of a release may name as guardrails.
     pub guardrails: Arc<[Arc<MetricSpec>]>,
+    /// The author and the reason of what changes by it, if it is more than a file.
+    pub origin: Option<FileOrigin>,
+}
+
+/// Who has written a config, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileOrigin {
+    /// Who.
+    pub author: String,
+    /// Why.
+    pub reason: String,
 }
 
 impl FileSpecs {
@@ -46,6 +57,7 @@ impl FileSpecs {
             flags: Arc::clone(&state.flags.specs),
             experiments: Arc::clone(&state.experiments.specs),
             guardrails: Arc::clone(&state.experiments.guardrails),
+            origin: None,
         }
     }
 }
@@ -60,7 +72,7 @@ impl From<Vec<Arc<ServiceSpec>>> for FileSpecs {
 /// Works out what a file comes to. There are no problems left that a file could have.
 #[must_use]
 pub(crate) fn plan(state: &State, specs: &FileSpecs) -> Planned {
-    let FileSpecs { services, flags, experiments: _, guardrails: _ } = specs;
+    let FileSpecs { services, flags, .. } = specs;
     let next = services.iter().map(|spec| (spec.name.clone(), traffic(state, spec)));
     let said = services.iter().map(|spec| (spec.name.clone(), ServiceIntent::of(spec)));
     let intent: BTreeMap<_, _> = said.filter(|(name, said)| state.intent.get(name) != Some(said)).collect();

@@ -11,7 +11,7 @@ use crate::table::{CompileError, Name, ResolveError};
 use super::change::Change;
 use super::difference::Difference;
 use super::experiment_difference::ExperimentDifference;
-use super::file::FileSpecs;
+use super::file::{FileOrigin, FileSpecs};
 use super::flag_difference::FlagDifference;
 use super::planned::PlanError;
 use super::store::slo_rows::SloHourRow;
@@ -63,6 +63,20 @@ pub struct ChangeRequest {
     pub author: String,
     /// Why.
     pub reason: Option<String>,
+}
+
+impl ChangeRequest {
+    /// That what a config defines is put in force, for this reason or that of its author.
+    #[must_use]
+    pub(crate) fn of_file(specs: FileSpecs, reason: Option<String>) -> Self {
+        let FileOrigin { author, reason: why } = match &specs.origin {
+            Some(origin) => origin.clone(),
+            None => FileOrigin { author: FILE_AUTHOR.to_owned(), reason: String::new() },
+        };
+        let reason = reason.or(Some(why).filter(|why| !why.is_empty()));
+        let change = Change::File(specs);
+        Self { change, dry_run: false, if_match: None, onto_dead: OntoDead::Ignore, author, reason }
+    }
 }
 
 /// What is to be done about a change that gives more requests to versions that are known to have no usable endpoint.
@@ -209,10 +223,7 @@ impl Handle {
     /// # Errors
     /// [`ApplyError`] when it could not be put in force.
     pub async fn reload(&self, specs: impl Into<FileSpecs>, reason: Option<String>) -> Result<Applied, ApplyError> {
-        let change = Change::File(specs.into());
-        let author = FILE_AUTHOR.to_owned();
-        let onto_dead = OntoDead::Ignore;
-        self.apply(ChangeRequest { change, dry_run: false, if_match: None, onto_dead, author, reason }).await
+        self.apply(ChangeRequest::of_file(specs.into(), reason)).await
     }
 
     /// Up to `limit` revisions below `before`, newest first.

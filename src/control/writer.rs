@@ -24,7 +24,7 @@ use crate::table::{Name, ResolveError, Table, Traffic};
 use super::change::{Change, plan};
 use super::experiment_states::ExperimentStates;
 use super::file::FileSpecs;
-use super::handle::{Applied, ApplyError, ChangeRequest, FILE_AUTHOR, OntoDead, ReadError, Upgrading, WriterFacts};
+use super::handle::{Applied, ApplyError, ChangeRequest, OntoDead, ReadError, Upgrading, WriterFacts};
 use super::planned::{FlagStates, Planned, State};
 use super::publish::{Published, Publisher};
 use super::store::{FlagRecord, Header, KnownState, Loaded, Record, Store, StoreError};
@@ -123,14 +123,7 @@ impl Writer {
         self.state = State { revision, traffic, intent, flags, experiments, addresses, faults, ..State::default() };
         self.store_problem.send_replace(store.problem().map(|problem| chain(&problem)));
         self.slot = StoreSlot::Owned(Box::new(store));
-        self.apply(&ChangeRequest {
-            change: Change::File(specs),
-            dry_run: false,
-            if_match: None,
-            onto_dead: OntoDead::Ignore,
-            author: FILE_AUTHOR.to_owned(),
-            reason: None,
-        })?;
+        self.apply(&ChangeRequest::of_file(specs, None))?;
         Ok(())
     }
 
@@ -364,7 +357,7 @@ impl Writer {
         state.intent.extend(planned.intent.iter().map(|(name, said)| (name.clone(), said.clone())));
         state.flags.enter(&planned.flags);
         state.experiments.enter(&planned.experiments);
-        let defines = if let Change::File(FileSpecs { services, flags, experiments, guardrails }) = change {
+        let defines = if let Change::File(FileSpecs { services, flags, experiments, guardrails, origin: _ }) = change {
             state.specs = services.iter().map(|spec| (spec.name.clone(), Arc::clone(spec))).collect();
             state.flags.specs = Arc::clone(flags);
             state.experiments.specs = Arc::clone(experiments);

@@ -6,6 +6,7 @@
 //! [`names`]: their number is bounded by what the operator wrote.
 
 mod flag_gauges;
+mod gitops_gauges;
 pub(crate) mod guardrail_gauge;
 mod mirror_series;
 pub(crate) mod names;
@@ -25,6 +26,7 @@ use metrics_util::MetricKindMask;
 use tokio::sync::watch;
 
 use crate::control::clock::Clock;
+use crate::gitops::gitops_handle::GitopsHandle;
 use crate::jwt::JwtVerifier;
 use crate::ledger::ledger_handle::LedgerFacts;
 use crate::log::Losses;
@@ -56,6 +58,8 @@ pub struct Sources {
     pub clock: Clock,
     /// What is known of the config file.
     pub config: watch::Receiver<ConfigFacts>,
+    /// The repository that the config is in, if it is in one.
+    pub gitops: Option<GitopsHandle>,
     /// Why nothing can be written to the store; none while it can.
     pub store_problem: watch::Receiver<Option<String>>,
     /// Certificates.
@@ -175,6 +179,7 @@ impl Exporter {
             service_gauges::update(&table);
             slo_gauges::update(&self.sources.slo.gauges(&table));
             flag_gauges::update(&table);
+            gitops_gauges::update(self.sources.gitops.as_ref(), &table);
             mirror_series::update(&table, &self.sources.registry);
             series.update_workers(&self.sources.registry.worker_totals());
             series::update_parts(&self.sources.supervisor.views());
@@ -288,6 +293,7 @@ fn describe() {
         "Chaos runs whose command could not be undone, however often it was tried."
     );
     slo_gauges::describe();
+    gitops_gauges::describe();
     describe_gauge!(names::ROLLOUT_PHASE, "Whether a service's rollout is in a phase; gone a minute after its end.");
     describe_gauge!(names::ROLLOUT_WAITING, "Whether a service's rollout waits for somebody, by what they have to do.");
     describe_gauge!(

@@ -57,6 +57,12 @@ pub(crate) const PARKED_CONNECTIONS: &str = "pointsman_parked_connections";
 pub(crate) const ACCEPT_PAUSES: &str = "pointsman_accept_pauses_total";
 /// Whether the last reload of the config file was good.
 pub(crate) const CONFIG_GOOD: &str = "pointsman_config_last_reload_successful";
+/// Whether the repository that the config is in and what is in force are to each other like this.
+pub(crate) const GITOPS_STATE: &str = "pointsman_gitops_state";
+/// When the commit in force was made.
+pub(crate) const GITOPS_COMMIT_TIME: &str = "pointsman_gitops_commit_timestamp_seconds";
+/// When the repository last answered.
+pub(crate) const GITOPS_FETCH_TIME: &str = "pointsman_gitops_fetch_timestamp_seconds";
 /// Whether revisions can be written to the store, as far as is known: it was not opened read-only, and the last write
 /// was good.
 pub(crate) const STORE_WRITABLE: &str = "pointsman_store_writable";

@@ -7,7 +7,7 @@ use super::source::{Source, heads, holds, words};
 
 /// What each module may import. `proxy` and `upstream` meet `control` in `app` only; `cli` stands above `app`
 /// and is used by `main`, never from below.
-const MAY_IMPORT: [(&str, &[&str]); 41] = [
+const MAY_IMPORT: [(&str, &[&str]); 42] = [
     ("problem", &[]),
     ("supervise", &[]),
     ("database", &[]),
@@ -78,9 +78,11 @@ const MAY_IMPORT: [(&str, &[&str]); 41] = [
     ),
     ("slo_keeper", &["problem", "shared", "stats", "table", "slo", "control"]),
     ("endpoints", &["problem", "shared", "stats", "tls", "table", "outbound", "control"]),
+    ("gitops", &["problem", "files", "table", "config", "control"]),
     (
         "metrics",
         &[
+            "gitops",
             "supervise",
             "log",
             "shared",
@@ -123,6 +125,7 @@ const MAY_IMPORT: [(&str, &[&str]); 41] = [
     (
         "admin",
         &[
+            "gitops",
             "supervise",
             "problem",
             "shared",
@@ -153,6 +156,7 @@ const MAY_IMPORT: [(&str, &[&str]); 41] = [
     (
         "app",
         &[
+            "gitops",
             "supervise",
             "log",
             "problem",

@@ -46,6 +46,16 @@ pub enum AdminAddress {
     Unix(PathBuf),
 }
 
+impl AdminAddress {
+    /// Where that is in the network.
+    pub(crate) fn socket(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(socket) => Some(*socket),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for AdminAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -184,7 +184,7 @@ proptest! {
 }
 
 /// Where the keys of each raw section stand in a file.
-const SECTIONS: [(&str, &[&str]); 70] = [
+const SECTIONS: [(&str, &[&str]); 72] = [
     ("access_log.rs RawAccessLog", &["access_log"]),
     ("admin.rs RawAdmin", &["admin"]),
     ("admin.rs RawToken", &["admin.tokens.X"]),
@@ -229,6 +229,8 @@ const SECTIONS: [(&str, &[&str]); 70] = [
     ("proxy.rs RawProxy", &["proxy"]),
     ("proxy_protocol.rs RawProxyProtocol", &["listeners.X.proxy_protocol"]),
     ("redirect.rs RawPort", &["listeners.X.redirect_https"]),
+    ("repository.rs RawLocal", &[]),
+    ("repository.rs RawGitops", &["gitops"]),
     ("responses.rs RawResponses", &["services.X.rollout.judge.responses"]),
     ("rollout.rs RawGradual", &["services.X.rollout.rollback"]),
     ("rollout.rs RawRollout", &["services.X.rollout"]),

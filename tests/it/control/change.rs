@@ -128,7 +128,7 @@ impl World {
         self.state.intent.extend(planned.intent);
         self.state.flags.enter(&planned.flags);
         self.state.experiments.enter(&planned.experiments);
-        if let Change::File(FileSpecs { services, flags, experiments, guardrails }) = change {
+        if let Change::File(FileSpecs { services, flags, experiments, guardrails, origin: _ }) = change {
             self.state.specs = services.iter().map(|spec| (spec.name.clone(), Arc::clone(spec))).collect();
             self.state.flags.specs = Arc::clone(flags);
             self.state.experiments.specs = Arc::clone(experiments);

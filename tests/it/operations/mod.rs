@@ -9,6 +9,7 @@ mod demo_game;
 mod dependencies;
 mod descriptors;
 mod examples;
+mod gitops;
 mod jwt;
 mod logs;
 mod metrics;

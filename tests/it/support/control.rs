@@ -101,6 +101,7 @@ impl Control {
                 registry: Arc::clone(&registry),
                 clock: Clock(Instant::now()),
                 config,
+                gitops: None,
                 store_problem,
                 tls: Arc::default(),
                 jwt: None,

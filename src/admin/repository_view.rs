@@ -1,0 +1,107 @@
+//! What is shown of the repository that the config is in.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::revisions::timestamp;
+use crate::gitops::git_commit::GitCommit;
+use crate::gitops::git_facts::{GitFacts, overridden};
+use crate::gitops::gitops_handle::GitopsHandle;
+use crate::table::Table;
+
+/// The repository, and how what is in force is to it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Gitops)]
+pub(crate) struct RepositoryView {
+    /// `synced` (the newest commit is in force), `pending` (a newer one is not yet), `overridden` (the newest one is in
+    /// force, but not its weights), `refused` (the newest one is not put in force) or `unreachable` (the repository
+    /// does not answer).
+    state: &'static str,
+    /// What git fetches from.
+    repository: String,
+    /// The branch.
+    branch: String,
+    /// The file, from the top of the repository.
+    path: String,
+    /// The commit in force.
+    commit: CommitView,
+    /// The newest commit that was seen, if it is another one.
+    newest: Option<CommitView>,
+    /// When the repository last answered; none: not since the start.
+    #[schema(format = DateTime)]
+    fetched_at: Option<String>,
+    /// Seconds since then.
+    fetched_seconds: Option<u64>,
+    /// Why the newest commit is refused, each with the commit, the file and the line.
+    problems: Vec<String>,
+    /// Why the repository could not be asked the last time.
+    unreachable: Option<String>,
+    /// What the newest commit waits for.
+    waits: Option<String>,
+    /// What of the commit in force takes a restart.
+    needs_restart: Vec<String>,
+    /// Services and flags that give users something else than the commit in force says.
+    overridden: Vec<String>,
+}
+
+/// A commit.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Commit)]
+pub(crate) struct CommitView {
+    /// Its hash.
+    hash: String,
+    /// Its author.
+    author: String,
+    /// The first line of its message.
+    subject: String,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    at: String,
+    /// Seconds since then.
+    age_seconds: u64,
+}
+
+impl CommitView {
+    /// The view of a commit.
+    #[must_use]
+    pub(crate) fn of(commit: &GitCommit) -> Self {
+        Self {
+            hash: commit.hash.clone(),
+            author: commit.author.clone(),
+            subject: commit.subject.clone(),
+            at: timestamp(commit.at_s.saturating_mul(1000)),
+            age_seconds: seconds_since(commit.at_s.saturating_mul(1000)),
+        }
+    }
+}
+
+impl RepositoryView {
+    /// The view, beside the table in force.
+    #[must_use]
+    pub(crate) fn of(gitops: &GitopsHandle, table: &Table) -> Self {
+        let (facts, overridden) = (gitops.facts.borrow(), overridden(table));
+        let GitFacts { in_force, newest, fetched_at_ms, problems, unreachable, waits, needs_restart } = &*facts;
+        let source = &gitops.source;
+        Self {
+            state: facts.state(&overridden).word(),
+            repository: source.repository.clone(),
+            branch: source.branch.clone(),
+            path: source.path.clone(),
+            commit: CommitView::of(in_force),
+            newest: (newest.hash != in_force.hash).then(|| CommitView::of(newest)),
+            fetched_at: fetched_at_ms.map(timestamp),
+            fetched_seconds: fetched_at_ms.map(seconds_since),
+            problems: problems.clone(),
+            unreachable: unreachable.clone(),
+            waits: waits.clone(),
+            needs_restart: needs_restart.clone(),
+            overridden,
+        }
+    }
+}
+
+/// Seconds since a time in milliseconds since 1970.
+fn seconds_since(at_ms: i64) -> u64 {
+    let ms = jiff::Timestamp::now().as_millisecond().saturating_sub(at_ms);
+    u64::try_from(ms / 1000).unwrap_or_default()
+}

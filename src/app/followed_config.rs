@@ -1,0 +1,156 @@
+//! What is put in force while the process runs: the config file when it changes, or the newest commit of a repository.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::gitops_start::GitopsStart;
+use super::tls_material::MaterialError;
+use super::{ConfigFile, check, settings, tls_material};
+use crate::config::{Config, ReleaseSettings};
+use crate::control::file::FileSpecs;
+use crate::control::publish::Published;
+use crate::control::watch::{
+    ConfigFacts, ConfigSource, ConfigSourceDeps, ConfigText, FileContent, Prepare, ReadConfig, ReadImport,
+};
+use crate::endpoints::resolve::Resolver;
+use crate::files::reload::Reloader;
+use crate::gitops::git_keeper::{GitDeps, GitKeeper};
+use crate::gitops::gitops_handle::GitopsHandle;
+use crate::tls::Clients;
+
+/// Where the config of a process is from.
+#[derive(Debug)]
+pub(crate) enum ConfigOrigin {
+    /// A file.
+    File(ConfigFile),
+    /// A repository.
+    Repository(Box<GitopsStart>),
+    /// Nowhere: the demo.
+    None,
+}
+
+/// What follows it.
+pub(crate) struct FollowedConfig {
+    /// A file.
+    pub(crate) watch: Option<Reloader<ConfigSource>>,
+    /// A repository.
+    pub(crate) keeper: Option<GitKeeper>,
+    /// How that is asked.
+    pub(crate) gitops: Option<GitopsHandle>,
+}
+
+/// Where it is told what a reload of the config has found.
+pub(crate) struct ConfigChannels {
+    pub(crate) facts: watch::Sender<ConfigFacts>,
+    pub(crate) releases: watch::Sender<Arc<ReleaseSettings>>,
+}
+
+impl ConfigOrigin {
+    /// Where it is from.
+    pub(crate) fn of(file: Option<ConfigFile>, gitops: Option<GitopsStart>) -> Self {
+        match (gitops, file) {
+            (Some(start), _) => Self::Repository(Box::new(start)),
+            (None, Some(file)) => Self::File(file),
+            (None, None) => Self::None,
+        }
+    }
+
+    /// What is told of the config at the start.
+    pub(crate) fn facts(&self) -> ConfigFacts {
+        ConfigFacts::good(match self {
+            Self::File(file) => Some(file.path.clone()),
+            Self::Repository(start) => Some(start.clone.place(&start.commit).into()),
+            Self::None => None,
+        })
+    }
+
+    /// Will follow it.
+    pub(crate) fn follow(
+        self,
+        running: Config,
+        resolver: &Resolver,
+        clients: Arc<Clients>,
+        told: ConfigChannels,
+    ) -> FollowedConfig {
+        let none = FollowedConfig { watch: None, keeper: None, gitops: None };
+        match self {
+            Self::File(file) => {
+                FollowedConfig { watch: Some(watch_config(file, running, resolver, clients, told)), ..none }
+            }
+            Self::Repository(start) => {
+                let GitopsStart { clone, commit, base } = *start;
+                let deps = GitDeps {
+                    read: read_config(base, running, clients, &resolver.published),
+                    prepare: prepare_names(resolver),
+                    handle: resolver.handle.clone(),
+                    config_facts: told.facts,
+                    releases: told.releases,
+                };
+                let (keeper, handle) = GitKeeper::new(clone, commit, deps);
+                FollowedConfig { keeper: Some(keeper), gitops: Some(handle), ..none }
+            }
+            Self::None => none,
+        }
+    }
+}
+
+fn watch_config(
+    file: ConfigFile,
+    running: Config,
+    resolver: &Resolver,
+    clients: Arc<Clients>,
+    told: ConfigChannels,
+) -> Reloader<ConfigSource> {
+    let in_force = ConfigText { text: file.text.clone(), imported: running.imported.clone() };
+    let base = file.path.parent().unwrap_or(Path::new("")).to_owned();
+    let deps = ConfigSourceDeps {
+        read_import: read_import(base.clone()),
+        read: read_config(base, running, clients, &resolver.published),
+        prepare: prepare_names(resolver),
+        handle: resolver.handle.clone(),
+        published: Arc::clone(&resolver.published),
+        facts: told.facts,
+        releases: told.releases,
+    };
+    Reloader::new(ConfigSource::new(file.path, in_force, deps))
+}
+
+/// Resolves the names of services before they are put in force.
+fn prepare_names(resolver: &Resolver) -> Prepare {
+    let resolver = resolver.clone();
+    Arc::new(move |services| {
+        let resolver = resolver.clone();
+        Box::pin(async move { resolver.ahead(&services).await })
+    })
+}
+
+/// How the file that flags are imported from is read.
+fn read_import(base: PathBuf) -> ReadImport {
+    Arc::new(move |text| check::imported(text, &base))
+}
+
+/// How the text of the config is read while the process runs; relative paths in it begin at `base`.
+fn read_config(base: PathBuf, running: Config, clients: Arc<Clients>, published: &Published) -> ReadConfig {
+    let published = Arc::clone(published);
+    Arc::new(move |text| {
+        let config = check::reloaded(text, &base, &running, &clients).map_err(|refused| refused.lines())?;
+        let needs_restart = settings::needs_restart(&running, &config);
+        let prepared = tls_material::prepare_next(&clients, &published.load(), &config.services);
+        prepared.map_err(|MaterialError(problems)| problems)?;
+        let releases = Arc::new(ReleaseSettings::of(&config));
+        Ok(FileContent { specs: file_specs(&config), needs_restart, releases })
+    })
+}
+
+/// What of the config is put in force, at the start and whenever it is read again.
+pub(super) fn file_specs(config: &Config) -> FileSpecs {
+    FileSpecs {
+        services: config.services.clone(),
+        flags: Arc::new(config.flags.clone()),
+        experiments: config.experiments.clone().into(),
+        guardrails: config.guardrail_metrics.values().cloned().collect(),
+        origin: None,
+    }
+}

@@ -1,0 +1,77 @@
+//! How others ask what is known of the repository, and have it looked at now.
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::git_commit::GitCommit;
+use super::git_facts::GitFacts;
+use crate::config::GitopsConfig;
+use crate::control::handle::Applied;
+
+/// How many calls may wait for the keeper.
+pub(super) const CALLS_MAX: usize = 16;
+
+/// Asks the keeper.
+#[derive(Clone, Debug)]
+pub struct GitopsHandle {
+    /// Where the config is.
+    pub source: GitopsConfig,
+    /// What is known.
+    pub facts: watch::Receiver<GitFacts>,
+    pub(super) calls: mpsc::Sender<SyncCall>,
+}
+
+/// What a caller wants of a look at the repository.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SyncTerms {
+    /// Only say what would come of it.
+    pub dry_run: bool,
+    /// Take the newest commit also when the branch was rewritten.
+    pub rewritten: bool,
+}
+
+/// A call, with where the answer goes.
+#[derive(Debug)]
+pub(super) struct SyncCall {
+    pub(super) terms: SyncTerms,
+    pub(super) answer: oneshot::Sender<Result<SyncDone, SyncError>>,
+}
+
+/// What came of a look at the repository; with a dry run, what would.
+#[derive(Debug)]
+pub struct SyncDone {
+    /// The newest commit.
+    pub commit: GitCommit,
+    /// What changed.
+    pub applied: Applied,
+    /// What of the commit takes a restart.
+    pub needs_restart: Vec<String>,
+}
+
+/// Why the newest commit is not in force.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SyncError {
+    /// The repository does not answer.
+    #[error("{0}; what was in force stays in force")]
+    Unreachable(String),
+    /// The commit is refused; everything that is wrong with it, a line each.
+    #[error("the commit is refused, nothing changed: {}", .0.join("; "))]
+    Refused(Vec<String>),
+    /// An upgrade in place is going on.
+    #[error("{0}")]
+    Waits(String),
+    /// The keeper has ended.
+    #[error("the proxy has lost this call: a part of it has ended, and begins again; repeat the call")]
+    Gone,
+}
+
+impl GitopsHandle {
+    /// Has the repository looked at now.
+    ///
+    /// # Errors
+    /// [`SyncError`] when the newest commit is not in force after it, or with a dry run would not be.
+    pub async fn sync(&self, terms: SyncTerms) -> Result<SyncDone, SyncError> {
+        let (answer, answered) = oneshot::channel();
+        self.calls.send(SyncCall { terms, answer }).await.map_err(|_closed| SyncError::Gone)?;
+        answered.await.map_err(|_closed| SyncError::Gone)?
+    }
+}

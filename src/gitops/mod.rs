@@ -1,0 +1,33 @@
+//! The config from a repository: the newest commit of a branch is what is in force, or says why it is not.
+//!
+//! [`git_program`] calls git, hardened and within bounds; [`git_clone`] is the bare clone in the folder of the state,
+//! and what is read from it; [`git_commit`] is what is known of a commit; [`git_keeper`] looks again and again, and has
+//! the writer put a new commit in force; [`git_facts`] is what is shown of that; [`gitops_handle`] is how others ask.
+//!
+//! # What a commit may change
+//!
+//! A commit is a config file that came another way: it is read by the same reader, checked by the same checks, and put
+//! in force by the same call as a config file that was saved, whole or not at all, and one revision. So the rules are
+//! those of a reload, and there is no second list of them: services, versions, endpoints, splits, rules, flags,
+//! experiments, chaos, groups and notifications change while requests flow; listeners, `proxy`, `ofrep`, `events`,
+//! `jwt` and the access log take a restart, which is told. What the file says about weights counts when it *changes
+//! there* ([`crate::control::file`]): a commit that does not touch the split of a service leaves a shift by hand alone.
+//!
+//! `admin` and `state` are of one machine. They are in the local file beside `[gitops]`, which has nothing else, and a
+//! commit that has them is refused. The local file is read at the start only.
+//!
+//! # What must stay true
+//!
+//! - What is in force stays in force whatever happens to the repository: unreachable, a branch that is gone, a history
+//!   that was rewritten, a file that is wrong. Nothing here takes anything out of force.
+//! - The commit in force is marked in the clone before it is put in force, and the mark is taken back if that fails: a
+//!   start goes on from the mark, without the network, so that it never goes back behind a revision.
+//! - git reads no settings, hooks or credentials but those that the operator named; no text from a repository is an
+//!   argument, and none comes near a shell. There is no work tree, so that no link in it leads anywhere.
+
+pub(crate) mod git_clone;
+pub(crate) mod git_commit;
+pub(crate) mod git_facts;
+pub(crate) mod git_keeper;
+mod git_program;
+pub(crate) mod gitops_handle;
