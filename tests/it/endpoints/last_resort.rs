@@ -209,10 +209,11 @@ fn a_black_hole_holds_few_requests() {
         }
         asking.into_iter().map(|asking| asking.join().unwrap()).collect()
     });
-    // Counted and not timed: on a busy machine every request takes long, and then more are tried in all.
+    // Counted and not timed: on a busy machine every request takes long, and then more are tried in all. Unbounded it
+    // would be nearly all of them at a time.
     let tried = statuses.iter().filter(|status| **status != 503).count();
     let tried_max = (25.0 * began.elapsed().as_secs_f64()).max(100.0);
-    assert!((0.5..60.0).contains(&most) && tried as f64 <= tried_max, "{most} at a time, {statuses:?}");
+    assert!((0.5..120.0).contains(&most) && tried as f64 <= tried_max, "{most} at a time, {statuses:?}");
 }
 
 #[test]

@@ -245,7 +245,10 @@ fn what_is_asked_of_experiments_is_refused_in_words() {
         let answer = ask(path);
         assert!(answer.status == status && answer.text().contains(wanted), "{path}: {answer:?}");
     }
-    let status = parsed(&ask("/v1/status"));
-    assert_eq!(status["experiments"][0]["name"], "button", "{status}");
-    assert_eq!(status["ledger"]["problem"], Value::Null, "{status}");
+    assert_eq!(parsed(&ask("/v1/status"))["experiments"][0]["name"], "button");
+    // A ledger that has not answered within a second, as on a busy machine, is told to be late.
+    eventually("nothing is wrong with the ledger", || {
+        let status = parsed(&ask("/v1/status"));
+        status["ledger"].is_object() && status["ledger"]["problem"].is_null()
+    });
 }

@@ -196,7 +196,12 @@ fn a_ledger_whose_disk_does_not_answer_keeps_nobody_from_being_served() {
     std::fs::write(&path, config(v1.address(), v2.address(), &experiments())).unwrap();
     let mut process = Process::start(&path);
     says(&process, &["experiment", "start", "button"]);
-    let ledger = process.get("/v1/status")["ledger"]["path"].as_str().unwrap().to_owned();
+    // It is told where it has answered within a second, which a busy disk may keep it from.
+    let mut ledger = String::new();
+    eventually("the ledger answers", || {
+        ledger = process.get("/v1/status")["ledger"]["path"].as_str().unwrap_or_default().to_owned();
+        !ledger.is_empty()
+    });
     assert!(Path::new(&ledger).starts_with(folder.path()), "{ledger}");
     assert!(process.end().success());
     let silent = SilentFile::new(Path::new(&ledger));

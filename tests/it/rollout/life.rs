@@ -252,9 +252,9 @@ fn gates_wait_for_people_and_machines() {
     assert_eq!(last["word"], "waiting", "{waits:#}");
     let text = last["text"].as_str().unwrap();
     assert!(text.contains("waiting for an approval at 20 %; to say yes: pointsman rollout promote site"), "{text}");
-    assert_eq!(proxy.metric("pointsman_rollout_waiting", &["need=\"approval\""]), 1.0);
+    proxy.await_metric("pointsman_rollout_waiting", &["need=\"approval\""], 1.0);
     assert_eq!(proxy.metric("pointsman_rollout_waiting", &["need=\"repair\""]), 0.0);
-    assert_eq!(proxy.metric("pointsman_rollout_phase", &["phase=\"waiting\""]), 1.0);
+    proxy.await_metric("pointsman_rollout_phase", &["phase=\"waiting\""], 1.0);
     let shown = proxy.status()["rollout"].clone();
     assert_eq!((&shown["phase"], &shown["command"]), (&waits["phase"], &waits["command"]), "{shown:#}");
     let shifted = proxy.put("/v1/services/site/split?dry_run=true", r#"{"v1": 60, "v2": 40}"#);

@@ -162,7 +162,7 @@ fn an_operator_promotes_over_a_finding_and_is_not_asked_again() {
     );
     assert_eq!(found["candidate"]["responses"], found["candidate"]["in_class"], "{held:#}");
     assert_eq!(found["baseline"]["in_class"], 0, "{held:#}");
-    assert_eq!(proxy.metric("pointsman_judge_finding", &["service=\"site\"", "class=\"long\""]), 1.0);
+    proxy.await_metric("pointsman_judge_finding", &["service=\"site\"", "class=\"long\""], 1.0);
     assert_eq!(proxy.metric("pointsman_judge_finding", &["service=\"site\"", "class=\"empty\""]), 0.0);
     operator.order(rollout, "promote").expect("an operator may");
     let over = operator.until_ended(rollout, "completed");

@@ -85,7 +85,7 @@ fn a_canary_that_answers_badly_before_the_first_step_gets_no_user() {
     assert!(last_words(&over).contains(&told(&v2)), "{over:#}");
     assert_eq!((readiness.asked.load(SeqCst), readiness.users.load(SeqCst)), (1, 0));
     assert_eq!(proxy.status()["versions"][0]["weight"], 100.0);
-    assert_eq!(proxy.metric("pointsman_rollout_phase", &["phase=\"finished\""]), 1.0);
+    proxy.await_metric("pointsman_rollout_phase", &["phase=\"finished\""], 1.0);
     load.end_well();
 }
 
