@@ -36,12 +36,14 @@ THREADS ?= $(shell expr 4 '*' $$(nproc))
 
 .PHONY: judge-table judge-live chaos-table test needs tools fmt lint doc soak fuzz testssl flagd-oracle experiments-oracle bench bench-flip bench-growth bench-experiments bench-ofrep bench-guard bench-peers bench-idle golden peers pgo console-load screenshots
 
-# Benches are checked and linted, but not linked and not run. Tests that judge versions by the clock come last and have the
-# machine to themselves: beside all others both versions are late by more than what is to be found.
+# Benches are checked and linted, but not linked and not run. Rollouts are judged on what is measured, so fewer of them run at
+# once, and those that judge by the clock come last: beside too many others both versions are late by more than what is to be found.
 test: needs fmt
 	$(ONCE) test --no-run --all-targets
 	RUSTDOC=$(CURDIR)/.ci/rustdoc $(ONCE) test --doc
-	RUST_TEST_THREADS=$(THREADS) $(ONCE) test -- --skip judge_live_
+	RUST_TEST_THREADS=$(THREADS) $(ONCE) test --lib --bins --test alloc --test tidy --bench guard
+	RUST_TEST_THREADS=$(THREADS) $(ONCE) test --test it -- --skip rollout::
+	RUST_TEST_THREADS=$$(expr 2 '*' $$(nproc)) $(ONCE) test --test it rollout:: -- --skip judge_live_
 	RUST_TEST_THREADS=$$(nproc) $(ONCE) test --test it judge_live_
 
 # Says what of `make tools` is missing. Nothing is installed.
