@@ -239,6 +239,8 @@ impl Http1 {
     ///
     /// # Errors
     /// When the body is broken, or shorter than its head said.
+    // As in `Incoming`, which calls it.
+    #[inline(always)]
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Some(Err(error)));
@@ -284,6 +286,7 @@ impl Http1 {
     /// The connection, ready for another exchange; `None` if it cannot have one. The request's body has to be at its
     /// end.
     #[must_use]
+    #[inline]
     pub(crate) fn into_idle(mut self: Box<Self>) -> Option<Box<Self>> {
         if !self.reusable || !self.body.is_over() || !self.read_buf.is_empty() {
             return None;

@@ -48,7 +48,27 @@ pub(crate) struct WatchedIncoming {
     watch: Option<Box<dyn BodyWatch>>,
 }
 
+/// What calls these is only worked into its callers if it does not call itself.
 impl WatchedIncoming {
+    #[cold]
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(polled) = &polled {
+            self.look(polled.as_ref());
+        }
+        polled
+    }
+
+    #[cold]
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    #[cold]
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+
     fn look(&mut self, polled: Option<&Result<Frame<Bytes>, IncomingError>>) {
         let Some(watch) = &mut self.watch else { return };
         match polled {
@@ -101,18 +121,23 @@ impl Incoming {
 
     /// The connection, for another exchange, if it can have one; if not, it is closed.
     #[must_use]
+    #[inline(always)]
     pub(crate) fn take_idle(&mut self) -> Option<Box<Http1>> {
         match std::mem::replace(self, Self::Over) {
             Self::Http1(connection) => connection.into_idle(),
-            Self::Watched(watched) => {
-                *self = watched.body;
-                self.take_idle()
-            }
+            Self::Watched(watched) => self.take_idle_of(*watched),
             other @ (Self::Http2(_) | Self::Tunnel(_) | Self::Over | Self::Nothing) => {
                 *self = other;
                 None
             }
         }
+    }
+
+    /// The same of one that is watched.
+    #[cold]
+    fn take_idle_of(&mut self, watched: WatchedIncoming) -> Option<Box<Http1>> {
+        *self = watched.body;
+        self.take_idle()
     }
 
     /// The bytes themselves, after both sides have agreed on a tunnel; `None` while the request is not at its end.
@@ -133,18 +158,14 @@ impl Body for Incoming {
     type Data = Bytes;
     type Error = IncomingError;
 
+    // Two call it, responses and those of copies: left to itself it is worked into neither, and each response pays.
+    #[inline(always)]
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
         match &mut *self {
             Self::Http1(connection) => connection.poll_frame(cx),
             Self::Http2(stream) => Pin::new(stream).poll_frame(cx),
             Self::Tunnel(_) | Self::Over | Self::Nothing => Poll::Ready(None),
-            Self::Watched(watched) => {
-                let polled = Pin::new(&mut watched.body).poll_frame(cx);
-                if let Poll::Ready(polled) = &polled {
-                    watched.look(polled.as_ref());
-                }
-                polled
-            }
+            Self::Watched(watched) => watched.poll_frame(cx),
         }
     }
 
@@ -153,7 +174,7 @@ impl Body for Incoming {
             Self::Http1(connection) => connection.is_over(),
             Self::Http2(stream) => stream.is_end_stream(),
             Self::Tunnel(_) | Self::Over | Self::Nothing => true,
-            Self::Watched(watched) => watched.body.is_end_stream(),
+            Self::Watched(watched) => watched.is_end_stream(),
         }
     }
 
@@ -162,7 +183,7 @@ impl Body for Incoming {
             Self::Http1(connection) => connection.size_hint(),
             Self::Http2(stream) => stream.size_hint(),
             Self::Tunnel(_) | Self::Over | Self::Nothing => SizeHint::with_exact(0),
-            Self::Watched(watched) => watched.body.size_hint(),
+            Self::Watched(watched) => watched.size_hint(),
         }
     }
 }

@@ -56,7 +56,28 @@ pub(crate) struct SpoiltResponse {
     spoiler: BodySpoiler,
 }
 
+/// What calls the cold ones is only worked into its callers if it does not call itself.
 impl SpoiltResponse {
+    #[cold]
+    fn note_written(&mut self, count: usize) {
+        self.body.note_written(count);
+    }
+
+    #[cold]
+    fn finish(&mut self) {
+        self.body.finish();
+    }
+
+    #[cold]
+    fn is_end_stream(&self) -> bool {
+        self.spoiler.is_empty() && self.body.is_end_stream()
+    }
+
+    #[cold]
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         loop {
             let now = Instant::now();
@@ -199,7 +220,7 @@ impl ResponseBody {
         progress: ResponseInProgress,
     ) -> Self {
         // A body that says it has ended is not polled: the request ends here.
-        let progress = Box::new(progress);
+        let mut progress = Box::new(progress);
         if incoming.is_end_stream() {
             progress.finish(&mut incoming);
             return Self::Upstream { incoming, idle, progress: None };
@@ -211,6 +232,9 @@ impl ResponseBody {
             drop(spawn_local(read_end(incoming, idle)));
             return Self::Own(Full::default());
         }
+        if let Some(spoiler) = progress.context.take_spoiler() {
+            return Self::spoilt(incoming, idle, progress, spoiler);
+        }
         Self::Upstream { incoming, idle, progress: Some(progress) }
     }
 
@@ -218,20 +242,24 @@ impl ResponseBody {
     pub(crate) fn note_written(&mut self, count: usize) {
         match self {
             Self::Upstream { progress: Some(progress), .. } => progress.context.note_bytes(count),
-            Self::Spoilt(spoilt) => spoilt.body.note_written(count),
+            Self::Spoilt(spoilt) => spoilt.note_written(count),
             Self::Upstream { progress: None, .. } | Self::Own(_) | Self::Events(_) => {}
         }
     }
 
-    /// The same body with something done to it, if it has not ended yet.
+    /// The same body with something done to it.
     #[cold]
-    #[must_use]
-    pub(crate) fn spoilt(mut self, spoiler: BodySpoiler) -> Self {
-        let Self::Upstream { progress: Some(progress), .. } = &mut self else { return self };
+    fn spoilt(
+        incoming: Incoming,
+        idle: IdleTimeout,
+        mut progress: Box<ResponseInProgress>,
+        spoiler: BodySpoiler,
+    ) -> Self {
         if spoiler.acts_at_once() {
             progress.context.note_faulted();
         }
-        Self::Spoilt(Box::new(SpoiltResponse { body: self, spoiler }))
+        let body = Self::Upstream { incoming, idle, progress: Some(progress) };
+        Self::Spoilt(Box::new(SpoiltResponse { body, spoiler }))
     }
 
     /// Whether the fault that is done to it has ended before it.
@@ -262,7 +290,7 @@ impl ResponseBody {
                     progress.finish(incoming);
                 }
             }
-            Self::Spoilt(spoilt) => spoilt.body.finish(),
+            Self::Spoilt(spoilt) => spoilt.finish(),
             Self::Own(_) | Self::Events(_) => {}
         }
     }
@@ -325,7 +353,7 @@ impl Body for ResponseBody {
         match self {
             Self::Own(body) => body.is_end_stream(),
             Self::Events(_) => false,
-            Self::Spoilt(spoilt) => spoilt.spoiler.is_empty() && spoilt.body.is_end_stream(),
+            Self::Spoilt(spoilt) => spoilt.is_end_stream(),
             Self::Upstream { incoming, .. } => incoming.is_end_stream(),
         }
     }
@@ -334,7 +362,7 @@ impl Body for ResponseBody {
         match self {
             Self::Own(body) => body.size_hint(),
             Self::Events(_) => SizeHint::default(),
-            Self::Spoilt(spoilt) => spoilt.body.size_hint(),
+            Self::Spoilt(spoilt) => spoilt.size_hint(),
             Self::Upstream { incoming, .. } => incoming.size_hint(),
         }
     }

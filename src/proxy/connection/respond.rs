@@ -227,6 +227,7 @@ impl BodyWriter {
         }
     }
 
+    #[inline]
     fn end(&mut self, transport: &SharedTransport, trailers: Option<&HeaderMap>) -> Result<(), SendBroken> {
         self.over = true;
         self.body.finish();

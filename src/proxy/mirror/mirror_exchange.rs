@@ -46,7 +46,7 @@ pub(crate) async fn exchange(job: &MirrorJob, body: RequestBody) -> Result<Mirro
         let state = Rc::new(BodyState::of_no_body(sent));
         let mut body = parts.clone().map_or(RequestBody::Empty, RequestBody::Kept);
         let mut request = OutboundRequest { head: &job.head, body: &mut body, state: &state };
-        match send(&mut connection, &mut request, &terms, |_interim| {}).await {
+        match send(&mut connection, &mut request, &terms, &mut |_interim| {}).await {
             Ok(response) => return read(job, *response, connection, micros_since(sent)).await,
             Err(SendError::Unsent | SendError::Unprocessed) if !fresh => fresh = true,
             Err(SendError::Broken) if reused && job.head.method.is_idempotent() => fresh = true,

@@ -54,19 +54,10 @@ struct WaitingCopy {
     state: Rc<BodyState>,
 }
 
-/// Makes a copy of a request that is about to be forwarded, if its service has a mirror and the lot falls on it. One
+/// Makes a copy of a request that is about to be forwarded, of a service with this mirror, if the lot falls on it. One
 /// without a body is on its way from here on.
-pub(crate) fn begin(
-    destination: &Destination,
-    request: &mut OutboundRequest<'_>,
-    context: &RequestContext,
-) -> Option<Box<RequestCopy>> {
-    let mirror = destination.service().mirror.as_deref()?;
-    copy(mirror, destination, request, context)
-}
-
 #[cold]
-fn copy(
+pub(crate) fn begin(
     mirror: &ActiveMirror,
     destination: &Destination,
     request: &mut OutboundRequest<'_>,
@@ -133,12 +124,17 @@ fn draws(mirror: &ActiveMirror, context: &RequestContext) -> bool {
 impl RequestCopy {
     /// Notes what the request came to; the rest of its response is watched as it passes.
     #[cold]
-    pub(crate) fn responded(self: Box<Self>, attempt: &mut Attempt, context: &RequestContext) {
+    pub(crate) fn responded(self: Box<Self>, mut attempt: Attempt, context: &RequestContext) -> Attempt {
+        self.note(&mut attempt, context);
+        attempt
+    }
+
+    fn note(self, attempt: &mut Attempt, context: &RequestContext) {
         // What was done to it on purpose says nothing of the two versions.
         if context.is_kept_apart() {
             return;
         }
-        let Self { spec, to, is_head, sent, told, waiting } = *self;
+        let Self { spec, to, is_head, sent, told, waiting } = self;
         // From when the endpoint had all of it: a client that sends slowly is slow for both.
         let since = waiting.as_ref().and_then(|waiting| waiting.state.ended()).map_or(sent, |ended| ended.max(sent));
         let micros = micros_since(since);

@@ -47,7 +47,7 @@ impl RequestContext {
     }
 
     /// What is done to the body of its response.
-    pub(super) fn take_spoiler(&mut self) -> Option<BodySpoiler> {
+    pub(crate) fn take_spoiler(&mut self) -> Option<BodySpoiler> {
         self.chaos.as_mut()?.attempt.spoiler.take()
     }
 

@@ -76,13 +76,8 @@ pub(crate) fn deliver(forwarded: ForwardedRequest, mut context: RequestContext) 
         context.note_endless();
     }
     let long_lived = kind.map(|kind| context.worker.open_stream(service, destination.version(), kind));
-    let spoiler = context.take_spoiler();
     let progress = ResponseInProgress::new(context, connection, request_body, long_lived);
-    let response = response.map(|incoming| ResponseBody::upstream(incoming, bodiless, idle, progress));
-    match spoiler {
-        None => response,
-        Some(spoiler) => response.map(|body| body.spoilt(spoiler)),
-    }
+    response.map(|incoming| ResponseBody::upstream(incoming, bodiless, idle, progress))
 }
 
 /// The endpoint consented to a WebSocket: the response says so, and what comes after it is bytes.

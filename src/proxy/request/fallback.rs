@@ -20,9 +20,10 @@ use super::local_reply::{FaultParty, LocalReply};
 use super::send::OutboundRequest;
 use crate::message::RequestHead;
 use crate::proxy::body::request_body::{BodyState, Recording, RequestBody};
+use crate::proxy::mirror::request_copy::RequestCopy;
 use crate::proxy::worker::Worker;
 use crate::stats::UpstreamFailure;
-use crate::table::spec::On500;
+use crate::table::spec::{On500, Shield};
 
 /// What a replay needs.
 #[derive(Debug)]
@@ -38,14 +39,13 @@ impl ReplayState {
     /// whose response the client gets. `None`: it is not to be replayed.
     #[must_use]
     pub(crate) fn keep(
+        shield: &Shield,
         destination: &Destination,
         head: &RequestHead,
         body: &mut RequestBody,
         context: &mut RequestContext,
     ) -> Option<Self> {
-        let service = destination.service();
-        let shield = service.spec.policy.shield.as_ref()?;
-        let stable = service.stable().filter(|stable| *stable != destination.version_index())?;
+        let stable = destination.service().stable().filter(|stable| *stable != destination.version_index())?;
         if !head.method.is_idempotent() {
             return None;
         }
@@ -67,13 +67,23 @@ impl ReplayState {
 }
 
 /// Passes the first attempt on, or replays the request on the stable version if it failed. Failures of the upstream
-/// have been counted.
+/// have been counted. A `copy` of the request is told what came of it.
 pub(crate) async fn replay_if_failed(
     worker: &Worker,
     replay: ReplayState,
+    copy: Option<Box<RequestCopy>>,
     first: Attempt,
     context: &mut RequestContext,
 ) -> Attempt {
+    let attempt = replayed(worker, replay, first, context).await;
+    match copy {
+        None => attempt,
+        Some(copy) => copy.responded(attempt, context),
+    }
+}
+
+/// The attempt whose response the client gets.
+async fn replayed(worker: &Worker, replay: ReplayState, first: Attempt, context: &mut RequestContext) -> Attempt {
     let shield = first.destination.service().spec.policy.shield.as_ref();
     let Some(shield) = shield.filter(|shield| has_failed(&first.result, &replay.head.method, shield.on_500)) else {
         context.interim.release();

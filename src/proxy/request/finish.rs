@@ -122,12 +122,13 @@ impl RequestContext {
     fn count(&mut self, outcome: RequestOutcome, took: Duration) {
         let reason = outcome.reason();
         let Some(destination) = &self.destination else { return };
-        destination.service().stats.cell(self.worker.index).in_flight.sub(1);
+        let service = destination.service();
+        service.stats.cell(self.worker.index).in_flight.sub(1);
         let class = self.status.map_or(CodeClass::None, CodeClass::of);
         let micros = self.micros(took);
         let cell = destination.cell(&self.worker);
         cell.answered(class, micros);
-        if let Some(slo) = &destination.service().slo {
+        if let Some(slo) = &service.slo {
             self.count_by_objectives(slo, outcome, micros);
         }
         // A sample that was never selected met no endpoint.

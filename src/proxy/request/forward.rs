@@ -181,10 +181,10 @@ pub(crate) async fn forward(
             true => Box::pin(chaos_attempt::inject(worker, destination, &mut connection, context)).await,
             false => None,
         };
-        let interim = |head| context.interim.came(head, &worker.settings.edit);
+        let mut interim = |head| context.interim.came(head, &worker.settings.edit);
         let sent = match injected {
             Some(instead) => instead,
-            None => send(&mut connection, &mut request, &terms, interim).await,
+            None => send(&mut connection, &mut request, &terms, &mut interim).await,
         };
         let error = match sent {
             Ok(response) => {

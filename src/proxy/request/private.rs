@@ -13,7 +13,7 @@
 use http::StatusCode;
 
 use crate::message::known_headers::{AUTHORIZATION, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
-use crate::message::{HeaderSet, Headers};
+use crate::message::{HeaderSet, Headers, KnownHeader};
 use crate::proxy::worker::Worker;
 use crate::stats::EndpointStats;
 use crate::table::Version;
@@ -32,12 +32,18 @@ pub(crate) fn is_brought(headers: &Headers) -> bool {
 
 /// Whether a response asks for a handshake, or goes on with one.
 #[must_use]
+#[inline]
 pub(crate) fn is_asked_for(status: StatusCode, headers: &Headers) -> bool {
     match status.as_u16() {
-        401 => headers.get_all(WWW_AUTHENTICATE).any(|line| line.split(|byte| *byte == b',').any(is_of_connection)),
-        407 => headers.get_all(PROXY_AUTHENTICATE).any(|line| line.split(|byte| *byte == b',').any(is_of_connection)),
+        401 => challenges(headers, WWW_AUTHENTICATE),
+        407 => challenges(headers, PROXY_AUTHENTICATE),
         _ => false,
     }
+}
+
+#[cold]
+fn challenges(headers: &Headers, name: KnownHeader) -> bool {
+    headers.get_all(name).any(|line| line.split(|byte| *byte == b',').any(is_of_connection))
 }
 
 /// Whether a challenge or credentials begin with one of the schemes.

@@ -133,7 +133,8 @@ async fn forward_request(
         (routed, flags)
     };
     let TableView { table, target } = acquired;
-    let policy = &destination.service().spec.policy;
+    let service = destination.service();
+    let policy = &service.spec.policy;
     let handshake = allowed_websocket(request, policy)?;
     let incoming = std::mem::take(&mut request.body);
     let (mut body, request_body) = RequestBody::new(admitted.body, incoming, policy, context.started());
@@ -147,19 +148,25 @@ async fn forward_request(
     }
     let proof = handshake.as_ref().and_then(|handshake| handshake.ask(&mut head.headers, worker.random()));
     address_request(head, &admitted, target, connection.endpoint());
-    let replay = ReplayState::keep(&destination, head, &mut body, context);
+    let replay = match &policy.shield {
+        None => None,
+        Some(shield) => ReplayState::keep(shield, &destination, head, &mut body, context),
+    };
     let mut outbound = OutboundRequest { head, body: &mut body, state: &request_body };
-    let copy = request_copy::begin(&destination, &mut outbound, context);
+    let copy = match service.mirror.as_deref() {
+        None => None,
+        Some(mirror) => request_copy::begin(mirror, &destination, &mut outbound, context),
+    };
     let result = forward(worker, &destination, connection, outbound, context).await;
-    let mut attempt = Attempt { result, destination, request_body };
-    if let Some(replay) = replay {
+    let attempt = Attempt { result, destination, request_body };
+    let Attempt { result, destination, request_body } = match replay {
+        None => match copy {
+            None => attempt,
+            Some(copy) => copy.responded(attempt, context),
+        },
         // On the heap: the requests that have nothing to replay should not pay for it.
-        attempt = Box::pin(replay_if_failed(worker, replay, attempt, context)).await;
-    }
-    if let Some(copy) = copy {
-        copy.responded(&mut attempt, context);
-    }
-    let Attempt { result, destination, request_body } = attempt;
+        Some(replay) => Box::pin(replay_if_failed(worker, replay, copy, attempt, context)).await,
+    };
     let upstream = result?;
     let handshake = consented_websocket(handshake, &upstream, proof.as_deref(), context)?;
     let (is_head, secure) = (request.head.method == Method::HEAD, admitted.secure);

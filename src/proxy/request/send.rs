@@ -97,11 +97,14 @@ impl From<StreamError> for SendError {
 
 /// Sends a request over `connection`, which goes with the response or is gone. Interim responses are handed over as
 /// they come.
+///
+/// One function for requests and for copies of them, whatever `interim` is: what it calls has no other caller, and is
+/// worked into it.
 pub(crate) async fn send(
     connection: &mut UpstreamConnection,
     request: &mut OutboundRequest<'_>,
     terms: &SendTerms,
-    interim: impl FnMut(Response<()>),
+    interim: &mut dyn FnMut(Response<()>),
 ) -> Result<Box<Response<Incoming>>, SendError> {
     let wait = ResponseWait { state: request.state, limit: terms.response_timeout, since: connection.since };
     match std::mem::replace(&mut connection.sender, RequestSender::Spent) {
@@ -123,7 +126,7 @@ async fn on_http1(
     head: &RequestHead,
     body: &mut RequestBody,
     wait: ResponseWait<'_>,
-    mut interim: impl FnMut(Response<()>),
+    interim: &mut dyn FnMut(Response<()>),
 ) -> Result<Box<Response<Incoming>>, SendError> {
     let lines = RequestLines { method: &head.method, target: head.target.path_and_query(), headers: &head.headers };
     let mut sending = connection.begin(lines, body)?;
@@ -158,7 +161,7 @@ async fn on_http2(
     head: impl FnOnce() -> Request<()>,
     body: &mut RequestBody,
     wait: ResponseWait<'_>,
-    mut interim: impl FnMut(Response<()>),
+    interim: &mut dyn FnMut(Response<()>),
 ) -> Result<Box<Response<Incoming>>, SendError> {
     let mut sending = stream.begin(head(), std::mem::take(body));
     let mut timer = pin!(sleep_until(wait.since + wait.limit));

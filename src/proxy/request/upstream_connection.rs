@@ -33,6 +33,7 @@ impl UpstreamConnection {
 
     /// Gives the connection, which came with the response, back to its pool: both bodies came to their end. That pool
     /// is the `private` one of the client connection, if it has one. A shared connection never left its pool.
+    #[inline(always)]
     pub(crate) fn give_back(&self, worker: &Worker, private: Option<&Pools>, connection: Box<Http1>, now: Instant) {
         if private.is_none() && worker.settings.budget.is_waited_for() {
             // Another request, perhaps of another worker, has more use for its permit.

@@ -40,6 +40,7 @@ pub(crate) enum StreamKind {
 impl StreamKind {
     /// What the response with these headers is, if it may be long.
     #[must_use]
+    #[inline]
     pub(crate) fn of_response(headers: &Headers) -> Option<Self> {
         let kind = headers.get(CONTENT_TYPE)?;
         let is = |prefix: &[u8]| kind.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
