@@ -15,7 +15,7 @@ use crate::problem::utf8;
 /// Which config
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ConfigArgs {
-    /// The config file; with --gitops, or [gitops] in it, the file of what is of this machine: admin and state
+    /// The config file; with --gitops, or a section gitops in it, the file of what is of this machine: admin and state
     #[arg(long, short, value_name = "FILE", required_unless_present = "gitops")]
     config: Option<PathBuf>,
     /// The config is in this repository: https://HOST/PATH, ssh://USER@HOST/PATH, USER@HOST:PATH or file:///PATH
