@@ -286,7 +286,7 @@ impl Http1 {
     /// The connection, ready for another exchange; `None` if it cannot have one. The request's body has to be at its
     /// end.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub(crate) fn into_idle(mut self: Box<Self>) -> Option<Box<Self>> {
         if !self.reusable || !self.body.is_over() || !self.read_buf.is_empty() {
             return None;

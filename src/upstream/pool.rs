@@ -114,6 +114,7 @@ impl Pools {
     }
 
     /// Puts a connection back whose last exchange ended well, in both directions.
+    #[inline(always)]
     pub(crate) fn put(&self, endpoint: &Arc<EndpointStats>, connection: Box<Http1>, opened: Opened, now: Instant) {
         if !opened.is_good(endpoint, &self.settings, now) {
             return connection.close();
@@ -145,6 +146,7 @@ impl Pools {
         }
     }
 
+    #[inline(always)]
     fn with(&self, endpoint: &Arc<EndpointStats>, change: impl FnOnce(&mut Pool)) {
         let mut pools = self.by_endpoint.borrow_mut();
         change(pools.entry(endpoint.id).or_insert_with(|| Pool {

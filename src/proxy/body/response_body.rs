@@ -232,10 +232,9 @@ impl ResponseBody {
             drop(spawn_local(read_end(incoming, idle)));
             return Self::Own(Full::default());
         }
-        if let Some(spoiler) = progress.context.take_spoiler() {
-            return Self::spoilt(incoming, idle, progress, spoiler);
-        }
-        Self::Upstream { incoming, idle, progress: Some(progress) }
+        let spoiler = progress.context.take_spoiler();
+        let body = Self::Upstream { incoming, idle, progress: Some(progress) };
+        if let Some(spoiler) = spoiler { body.spoilt(spoiler) } else { body }
     }
 
     /// Notes bytes that are with the writer.
@@ -249,17 +248,13 @@ impl ResponseBody {
 
     /// The same body with something done to it.
     #[cold]
-    fn spoilt(
-        incoming: Incoming,
-        idle: IdleTimeout,
-        mut progress: Box<ResponseInProgress>,
-        spoiler: BodySpoiler,
-    ) -> Self {
-        if spoiler.acts_at_once() {
+    fn spoilt(mut self, spoiler: BodySpoiler) -> Self {
+        if let Self::Upstream { progress: Some(progress), .. } = &mut self
+            && spoiler.acts_at_once()
+        {
             progress.context.note_faulted();
         }
-        let body = Self::Upstream { incoming, idle, progress: Some(progress) };
-        Self::Spoilt(Box::new(SpoiltResponse { body, spoiler }))
+        Self::Spoilt(Box::new(SpoiltResponse { body: self, spoiler }))
     }
 
     /// Whether the fault that is done to it has ended before it.

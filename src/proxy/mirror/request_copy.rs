@@ -124,17 +124,12 @@ fn draws(mirror: &ActiveMirror, context: &RequestContext) -> bool {
 impl RequestCopy {
     /// Notes what the request came to; the rest of its response is watched as it passes.
     #[cold]
-    pub(crate) fn responded(self: Box<Self>, mut attempt: Attempt, context: &RequestContext) -> Attempt {
-        self.note(&mut attempt, context);
-        attempt
-    }
-
-    fn note(self, attempt: &mut Attempt, context: &RequestContext) {
+    pub(crate) fn responded(self: Box<Self>, attempt: &mut Attempt, context: &RequestContext) {
         // What was done to it on purpose says nothing of the two versions.
         if context.is_kept_apart() {
             return;
         }
-        let Self { spec, to, is_head, sent, told, waiting } = self;
+        let Self { spec, to, is_head, sent, told, waiting } = *self;
         // From when the endpoint had all of it: a client that sends slowly is slow for both.
         let since = waiting.as_ref().and_then(|waiting| waiting.state.ended()).map_or(sent, |ended| ended.max(sent));
         let micros = micros_since(since);

@@ -81,6 +81,13 @@ impl Destination {
         &self.service().versions[usize::from(self.version)]
     }
 
+    /// The service and the version, by one look at the table.
+    #[must_use]
+    pub(crate) fn both(&self) -> (&Service, &Version) {
+        let service = self.service();
+        (service, &service.versions[usize::from(self.version)])
+    }
+
     /// The worker's counters of the version.
     pub(crate) fn cell(&self, worker: &Worker) -> &VersionCell {
         self.version().stats.cell(worker.index)

@@ -114,7 +114,8 @@ pub(crate) async fn dial(
     now: Instant,
     context: &mut RequestContext,
 ) -> Result<UpstreamConnection, NoConnection> {
-    let (version, connect_timeout) = (destination.version(), destination.service().spec.policy.connect_timeout);
+    let (service, version) = destination.both();
+    let connect_timeout = service.spec.policy.connect_timeout;
     let mut dialing = Dialing::begin(now);
     if context.chaos.is_some() {
         dialing.leave_out(chaos_attempt::refused(worker, destination, now, context));

@@ -20,7 +20,6 @@ use super::local_reply::{FaultParty, LocalReply};
 use super::send::OutboundRequest;
 use crate::message::RequestHead;
 use crate::proxy::body::request_body::{BodyState, Recording, RequestBody};
-use crate::proxy::mirror::request_copy::RequestCopy;
 use crate::proxy::worker::Worker;
 use crate::stats::UpstreamFailure;
 use crate::table::spec::{On500, Shield};
@@ -67,23 +66,13 @@ impl ReplayState {
 }
 
 /// Passes the first attempt on, or replays the request on the stable version if it failed. Failures of the upstream
-/// have been counted. A `copy` of the request is told what came of it.
+/// have been counted.
 pub(crate) async fn replay_if_failed(
     worker: &Worker,
     replay: ReplayState,
-    copy: Option<Box<RequestCopy>>,
     first: Attempt,
     context: &mut RequestContext,
 ) -> Attempt {
-    let attempt = replayed(worker, replay, first, context).await;
-    match copy {
-        None => attempt,
-        Some(copy) => copy.responded(attempt, context),
-    }
-}
-
-/// The attempt whose response the client gets.
-async fn replayed(worker: &Worker, replay: ReplayState, first: Attempt, context: &mut RequestContext) -> Attempt {
     let shield = first.destination.service().spec.policy.shield.as_ref();
     let Some(shield) = shield.filter(|shield| has_failed(&first.result, &replay.head.method, shield.on_500)) else {
         context.interim.release();

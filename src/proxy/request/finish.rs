@@ -122,11 +122,11 @@ impl RequestContext {
     fn count(&mut self, outcome: RequestOutcome, took: Duration) {
         let reason = outcome.reason();
         let Some(destination) = &self.destination else { return };
-        let service = destination.service();
+        let (service, version) = destination.both();
         service.stats.cell(self.worker.index).in_flight.sub(1);
         let class = self.status.map_or(CodeClass::None, CodeClass::of);
         let micros = self.micros(took);
-        let cell = destination.cell(&self.worker);
+        let cell = version.stats.cell(self.worker.index);
         cell.answered(class, micros);
         if let Some(slo) = &service.slo {
             self.count_by_objectives(slo, outcome, micros);

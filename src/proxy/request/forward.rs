@@ -162,8 +162,9 @@ pub(crate) async fn forward(
     mut request: OutboundRequest<'_>,
     context: &mut RequestContext,
 ) -> Result<UpstreamResponse, LocalReply> {
-    let response_timeout = destination.service().spec.policy.response_timeout;
-    let scheme = if destination.version().tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+    let (service, version) = destination.both();
+    let response_timeout = service.spec.policy.response_timeout;
+    let scheme = if version.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
     let terms = SendTerms { scheme, response_timeout };
     let upgrade = request.head.headers.contains(UPGRADE);
     let mut tries = Tries::default();

@@ -41,7 +41,7 @@ use crate::proxy::body::request_body::RequestBody;
 use crate::proxy::body::response_body::ResponseBody;
 use crate::proxy::connection::client_connection::ClientConnection;
 use crate::proxy::connection::stream_permit::StreamPermit;
-use crate::proxy::mirror::request_copy;
+use crate::proxy::mirror::request_copy::{self, RequestCopy};
 use crate::proxy::report::panic::catch_panic;
 use crate::proxy::streams::websocket;
 use crate::proxy::streams::websocket::WebSocketHandshake;
@@ -71,7 +71,6 @@ pub(crate) async fn proxy_request(
     let handshake = requested_websocket(&mut head, facts, framing);
     let mut context = RequestContext::begin(&worker, &head, client.address.ip(), interim);
     enter_client(&worker, &client, &head, facts, &mut context);
-    let format = ErrorFormat::of(&head.headers);
     let mut request = ClientRequest { head, facts, framing, body, handshake };
     let forwarded = {
         let steps = pin!(forward_request(&worker, &client, &mut request, &mut context));
@@ -88,7 +87,11 @@ pub(crate) async fn proxy_request(
                 None => deliver(forwarded, context),
             }
         }
-        Err(EarlyResponse::Local(early)) => respond_early(early, format, facts, context),
+        Err(EarlyResponse::Local(early)) => {
+            // What the client accepts is not changed on the way.
+            let format = ErrorFormat::of(&request.head.headers);
+            respond_early(early, format, facts, context)
+        }
         Err(EarlyResponse::Own(response)) => respond_by_ourselves(*response, context),
     }
 }
@@ -157,20 +160,36 @@ async fn forward_request(
         None => None,
         Some(mirror) => request_copy::begin(mirror, &destination, &mut outbound, context),
     };
-    let result = forward(worker, &destination, connection, outbound, context).await;
-    let attempt = Attempt { result, destination, request_body };
-    let Attempt { result, destination, request_body } = match replay {
-        None => match copy {
-            None => attempt,
-            Some(copy) => copy.responded(attempt, context),
-        },
-        // On the heap: the requests that have nothing to replay should not pay for it.
-        Some(replay) => Box::pin(replay_if_failed(worker, replay, copy, attempt, context)).await,
-    };
+    let mut result = forward(worker, &destination, connection, outbound, context).await;
+    let (mut destination, mut request_body) = (destination, request_body);
+    if replay.is_some() || copy.is_some() {
+        let attempt = Attempt { result, destination, request_body };
+        // On the heap, and assigned: the requests that have nothing to replay and no copy should not pay for it.
+        let attempt = Box::pin(look_after(worker, attempt, replay, copy, context)).await;
+        Attempt { result, destination, request_body } = attempt;
+    }
     let upstream = result?;
     let handshake = consented_websocket(handshake, &upstream, proof.as_deref(), context)?;
     let (is_head, secure) = (request.head.method == Method::HEAD, admitted.secure);
     Ok(ForwardedRequest { upstream, destination, request_body, is_head, secure, new_key, handshake })
+}
+
+/// What is done with an attempt besides: a failed one is replayed where that is kept for, and a copy is told what its
+/// user gets.
+async fn look_after(
+    worker: &Worker,
+    mut attempt: Attempt,
+    replay: Option<ReplayState>,
+    copy: Option<Box<RequestCopy>>,
+    context: &mut RequestContext,
+) -> Attempt {
+    if let Some(replay) = replay {
+        attempt = replay_if_failed(worker, replay, attempt, context).await;
+    }
+    if let Some(copy) = copy {
+        copy.responded(&mut attempt, context);
+    }
+    attempt
 }
 
 /// The WebSocket that a request asks for, if it does. A request of HTTP/2 is in the form of HTTP/1.1 from here on.
