@@ -1,8 +1,9 @@
 //! The guard before every call: is the host ours, the page ours, the token good?
 //!
 //! Probes need neither host nor token: an orchestrator asks by address. Metrics and the files of the
-//! [console] need no token, but a known host. What is refused is counted; a login that failed leaves
-//! a line in the log as well, and an address has [only a limited number](super::logins).
+//! [console] need no token, but a known host; nor does the hook of a forge, which is signed. What is refused is
+//! counted; a login that failed leaves a line in the log as well, and an address has
+//! [only a limited number](super::logins).
 
 use std::sync::Arc;
 
@@ -24,6 +25,9 @@ use super::serve::ClientCertificate;
 use super::visit::{Origin, Visit};
 use crate::stats::AdminRefused;
 use crate::tokens::AccessRole;
+
+/// Where forges say that there is something new: they have a secret of their own, and no token.
+pub(crate) const HOOK_PATH: &str = "/v1/gitops/hook";
 
 /// What the guard knows.
 #[derive(Debug)]
@@ -135,7 +139,7 @@ fn check(guard: &Guard, request: &Request) -> Result<Caller, Rejection> {
         let detail = "found a call from a page of another site, want none (admin.hosts lists ours)".to_owned();
         return Err(Rejection::new(AdminRefused::UnknownOrigin, StatusCode::FORBIDDEN, detail));
     }
-    if probe || path == "/metrics" || console::is_below(path) {
+    if probe || path == HOOK_PATH || path == "/metrics" || console::is_below(path) {
         return Ok(Caller { name: "nobody".into(), role: AccessRole::Read });
     }
     let (name, role) = login(access, request)?;

@@ -50,6 +50,7 @@ pub(crate) mod flag_view;
 pub(crate) mod flag_warnings;
 pub(crate) mod flags;
 pub(crate) mod flip;
+pub(crate) mod gitops_hook;
 pub(crate) mod guard;
 pub(crate) mod hold;
 pub(crate) mod hold_body;
@@ -179,6 +180,7 @@ pub(crate) fn router(admin: Arc<AdminApi>, extra: Option<Router>) -> Router {
         .route("/v1/status", get(status::get))
         .route("/v1/gitops", get(sync::get))
         .route("/v1/gitops/sync", post(sync::post))
+        .route(guard::HOOK_PATH, post(gitops_hook::post))
         .route("/v1/events", get(live_stream::get))
         .route("/v1/services", get(services::list))
         .route("/v1/services/{service}", get(services::one))

@@ -22,6 +22,7 @@ use super::problem::ProblemDetails;
         super::status::get,
         super::sync::get,
         super::sync::post,
+        super::gitops_hook::post,
         super::whoami::get,
         super::live::live_stream::get,
         super::services::list,

@@ -88,7 +88,7 @@ pub(crate) async fn post(
 }
 
 /// How the repository is asked.
-fn gitops(admin: &AdminApi) -> Result<&GitopsHandle, ProblemDetails> {
+pub(super) fn gitops(admin: &AdminApi) -> Result<&GitopsHandle, ProblemDetails> {
     admin.exporter.sources().gitops.as_ref().ok_or_else(|| {
         let detail = "the config is in no repository, want [gitops] in the config file or `pointsman run --gitops URL`";
         ProblemDetails::new(StatusCode::NOT_FOUND, "no_gitops", detail.to_owned())

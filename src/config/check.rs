@@ -99,6 +99,21 @@ pub(crate) fn made_file(
     Ok(file)
 }
 
+/// The file of a secret, if one is named. It is read where it is used; that it can be is looked at with the config.
+pub(crate) fn secret_file(
+    text: Option<&str>,
+    base: &Path,
+    at: &ConfigPath<'_>,
+    report: &mut Report<'_>,
+) -> Result<Option<PathBuf>, ErrorGuaranteed> {
+    let file = text.map(|text| file(text, base, at, report)).transpose()?;
+    if let Some(file) = &file {
+        let key = report.key(at);
+        report.files.secrets.push((key, file.clone()));
+    }
+    Ok(file)
+}
+
 /// `IP:PORT`.
 pub(crate) fn socket(text: &str, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<SocketAddr, ErrorGuaranteed> {
     let Ok(address) = text.parse() else {

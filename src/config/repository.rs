@@ -49,6 +49,8 @@ pub struct GitopsConfig {
     pub path: String,
     /// How often it is looked at.
     pub interval: Duration,
+    /// What hooks are signed with; none: there are no hooks.
+    pub hook_secret_file: Option<PathBuf>,
     /// Where git finds its settings and credential helpers; none: nowhere.
     pub home: Option<PathBuf>,
 }
@@ -79,6 +81,7 @@ struct RawGitops {
     branch: Option<String>,
     path: Option<String>,
     interval: Option<Setting<TimeSpan>>,
+    hook_secret_file: Option<String>,
     home: Option<String>,
 }
 
@@ -125,7 +128,16 @@ impl RawGitops {
         let interval =
             setting(self.interval, INTERVAL, TimeSpan::secs(1)..=TimeSpan::secs(86_400), &at.key("interval"), report);
         let home = self.home.as_deref().map(|home| check::file(home, build.base, &at.key("home"), report)).transpose();
-        Ok(GitopsConfig { repository: repository?, branch: branch?, path: path?, interval: interval?.0, home: home? })
+        let secret_at = at.key("hook_secret_file");
+        let hook_secret_file = check::secret_file(self.hook_secret_file.as_deref(), build.base, &secret_at, report);
+        Ok(GitopsConfig {
+            repository: repository?,
+            branch: branch?,
+            path: path?,
+            interval: interval?.0,
+            hook_secret_file: hook_secret_file?,
+            home: home?,
+        })
     }
 }
 
@@ -243,7 +255,7 @@ mod tests {
     fn the_example_has_every_key() {
         let text = include_str!("../../config/gitops.toml");
         assert_eq!(lines(text), Vec::<String>::new());
-        let keys = ["repository", "branch", "path", "interval", "home"];
+        let keys = ["repository", "branch", "path", "interval", "hook_secret_file", "home"];
         let missing: Vec<_> = keys.iter().filter(|key| !text.contains(&format!("\n{key} = "))).collect();
         assert!(missing.is_empty(), "config/gitops.toml lacks {missing:?}");
         let strange = lines("[gitops]\nrepository = \"file:///a\"\nx = 1");

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use rand::RngExt;
 use tokio::signal::unix::Signal;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::git_clone::{GitClone, GitErrorText};
 use super::git_commit::GitCommit;
 use super::git_facts::GitFacts;
 use super::gitops_handle::{CALLS_MAX, GitopsHandle, SyncCall, SyncDone, SyncError, SyncTerms};
+use super::hook_receiver::HookReceiver;
 use crate::config::ReleaseSettings;
 use crate::control::Handle;
 use crate::control::handle::{Applied, ApplyError, ChangeRequest};
@@ -24,6 +25,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(300);
 
 /// When a commit is tried again that an upgrade in place kept from being put in force.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// The shortest time from one look to the next that hooks ask for, however many there are.
+const HOOKED_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a commit is read and put in force with.
 pub(crate) struct GitDeps {
@@ -45,6 +49,10 @@ pub(crate) struct GitKeeper {
     deps: GitDeps,
     facts: watch::Sender<GitFacts>,
     calls: mpsc::Receiver<SyncCall>,
+    /// A hook has come since the last look.
+    wake: Arc<Notify>,
+    /// When it was last looked at.
+    last: Option<Instant>,
     /// When it is looked at again.
     next: Instant,
     /// How often in a row the repository has not answered.
@@ -67,9 +75,11 @@ impl GitKeeper {
     /// Goes on from `in_force`, and how it is asked.
     pub(crate) fn new(clone: GitClone, in_force: GitCommit, deps: GitDeps) -> (Self, GitopsHandle) {
         let (calls, asked) = mpsc::channel(CALLS_MAX);
+        let wake = Arc::new(Notify::new());
         let facts = watch::Sender::new(GitFacts::first(in_force));
-        let handle = GitopsHandle { source: clone.source.clone(), facts: facts.subscribe(), calls };
-        (Self { clone, deps, facts, calls: asked, next: Instant::now(), failures: 0 }, handle)
+        let hooks = HookReceiver::new(clone.source.hook_secret_file.clone(), Arc::clone(&wake));
+        let handle = GitopsHandle { source: clone.source.clone(), facts: facts.subscribe(), hooks, calls };
+        (Self { clone, deps, facts, calls: asked, wake, last: None, next: Instant::now(), failures: 0 }, handle)
     }
 
     /// Looks now and then, when it is asked to, and on `hangup`, until `shutdown` ends.
@@ -98,16 +108,24 @@ impl GitKeeper {
                     // Also if nothing is new: who has sent it may wait for that.
                     self.deps.config_facts.send_modify(|facts| facts.read_at_ms = jiff::Timestamp::now().as_millisecond());
                 }
+                () = self.wake.notified() => self.next = self.next.min(self.hooked()),
                 () = sleep_until(self.next) => self.poll().await,
             }
         }
     }
 
+    /// When it is looked at for a hook.
+    fn hooked(&self) -> Instant {
+        self.last.map_or_else(Instant::now, |last| last + HOOKED_AGAIN)
+    }
+
     /// Looks for a new commit. One that was refused is tried again: what it names may be good now.
     async fn poll(&mut self) {
+        self.last = Some(Instant::now());
         match self.clone.fetch(false).await {
             Ok(commit) => {
                 self.reached(&commit);
+                self.next = Instant::now() + jittered(self.clone.source.interval);
                 let is_known = {
                     let facts = self.facts.borrow();
                     facts.in_force.hash == commit.hash && facts.problems.is_empty()
@@ -122,11 +140,16 @@ impl GitKeeper {
 
     /// Fetches the newest commit and puts it in force, or says what would come of it.
     async fn look(&mut self, terms: SyncTerms) -> Result<SyncDone, SyncError> {
+        self.last = Some(Instant::now());
         let fetched = match self.clone.fetch(terms.rewritten).await {
             Ok(commit) => commit,
             Err(error) => return Err(self.unreachable(&error)),
         };
         self.reached(&fetched);
+        if !terms.dry_run {
+            // One that only asks what would happen does not take the place of the one that makes it happen.
+            self.next = Instant::now() + jittered(self.clone.source.interval);
+        }
         self.taken(fetched, terms).await
     }
 
@@ -142,7 +165,6 @@ impl GitKeeper {
     /// The repository has answered.
     fn reached(&mut self, newest: &GitCommit) {
         self.failures = 0;
-        self.next = Instant::now() + jittered(self.clone.source.interval);
         let again = self.facts.borrow().unreachable.is_some();
         if again {
             tracing::info!(repository = self.clone.source.repository, "the repository answers again");

@@ -4,6 +4,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::git_commit::GitCommit;
 use super::git_facts::GitFacts;
+use super::hook_receiver::HookReceiver;
 use crate::config::GitopsConfig;
 use crate::control::handle::Applied;
 
@@ -17,6 +18,8 @@ pub struct GitopsHandle {
     pub source: GitopsConfig,
     /// What is known.
     pub facts: watch::Receiver<GitFacts>,
+    /// What forges call.
+    pub(crate) hooks: HookReceiver,
     pub(super) calls: mpsc::Sender<SyncCall>,
 }
 

@@ -2,7 +2,8 @@
 //!
 //! [`git_program`] calls git, hardened and within bounds; [`git_clone`] is the bare clone in the folder of the state,
 //! and what is read from it; [`git_commit`] is what is known of a commit; [`git_keeper`] looks again and again, and has
-//! the writer put a new commit in force; [`git_facts`] is what is shown of that; [`gitops_handle`] is how others ask.
+//! the writer put a new commit in force; [`git_facts`] is what is shown of that; [`gitops_handle`] is how others ask;
+//! [`hook_receiver`] is what forges call when there is something new, and [`hook_signature`] whether they are believed.
 //!
 //! # What a commit may change
 //!
@@ -31,3 +32,5 @@ pub(crate) mod git_facts;
 pub(crate) mod git_keeper;
 mod git_program;
 pub(crate) mod gitops_handle;
+pub(crate) mod hook_receiver;
+pub(crate) mod hook_signature;

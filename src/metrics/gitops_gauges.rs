@@ -1,6 +1,6 @@
 //! How the repository and what is in force are to each other.
 
-use metrics::{Unit, describe_gauge, gauge};
+use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 
 use super::names;
 use crate::gitops::git_facts::{GitState, overridden};
@@ -16,6 +16,9 @@ pub(super) fn update(gitops: Option<&GitopsHandle>, table: &Table) {
     for known in GitState::ALL {
         gauge!(names::GITOPS_STATE, "state" => known.word()).set(if known == state { 1.0 } else { 0.0 });
     }
+    for (result, count) in gitops.hooks.counts() {
+        counter!(names::GITOPS_HOOKS, "result" => result).absolute(count);
+    }
     gauge!(names::GITOPS_COMMIT_TIME).set(facts.in_force.at_s as f64);
     if let Some(at_ms) = facts.fetched_at_ms {
         gauge!(names::GITOPS_FETCH_TIME).set(at_ms as f64 / 1000.0);
@@ -25,6 +28,7 @@ pub(super) fn update(gitops: Option<&GitopsHandle>, table: &Table) {
 /// Describes them.
 pub(super) fn describe() {
     describe_gauge!(names::GITOPS_STATE, "How the repository and what is in force are to each other: 1 at one state.");
+    describe_counter!(names::GITOPS_HOOKS, "Hooks that said that the repository has something new.");
     describe_gauge!(names::GITOPS_COMMIT_TIME, Unit::Seconds, "When the commit in force was made, since 1970.");
     describe_gauge!(names::GITOPS_FETCH_TIME, Unit::Seconds, "When the repository last answered, since 1970.");
 }

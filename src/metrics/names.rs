@@ -61,6 +61,8 @@ pub(crate) const CONFIG_GOOD: &str = "pointsman_config_last_reload_successful";
 pub(crate) const GITOPS_STATE: &str = "pointsman_gitops_state";
 /// When the commit in force was made.
 pub(crate) const GITOPS_COMMIT_TIME: &str = "pointsman_gitops_commit_timestamp_seconds";
+/// Hooks, by what became of them.
+pub(crate) const GITOPS_HOOKS: &str = "pointsman_gitops_hooks_total";
 /// When the repository last answered.
 pub(crate) const GITOPS_FETCH_TIME: &str = "pointsman_gitops_fetch_timestamp_seconds";
 /// Whether revisions can be written to the store, as far as is known: it was not opened read-only, and the last write

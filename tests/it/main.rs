@@ -21,6 +21,7 @@ mod endpoints;
 mod experiments;
 mod flags;
 mod fuzz;
+mod gitops;
 mod h2;
 mod http;
 mod mirror;

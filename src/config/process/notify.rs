@@ -40,13 +40,7 @@ impl RawNotify {
         let (base, report) = (build.base, &mut build.report);
         let name = check::name(name, at, report);
         let url = url::url(self.url.as_deref(), url::RECEIVER, &at.key("url"), report);
-        let secret_at = at.key("secret_file");
-        let secret_file =
-            self.secret_file.as_deref().map(|text| check::file(text, base, &secret_at, report)).transpose();
-        if let Ok(Some(file)) = &secret_file {
-            let key = report.key(&secret_at);
-            report.files.secrets.push((key, file.clone()));
-        }
+        let secret_file = check::secret_file(self.secret_file.as_deref(), base, &at.key("secret_file"), report);
         let range = TimeSpan::millis(1)..=TIMEOUT_MAX;
         let timeout = setting(self.timeout, TimeSpan(TIMEOUT), range, &at.key("timeout"), report);
         // With pauses that double from a second on, half a minute: a restart of the receiver.

@@ -157,12 +157,7 @@ impl RawMetric {
         let longest = interval.map_or(INTERVAL_MAX, |interval| interval);
         let usual = if TIMEOUT > longest { longest } else { TIMEOUT };
         let timeout = setting(self.timeout, usual, TimeSpan::millis(1)..=longest, &at.key("timeout"), report);
-        let token_at = at.key("token_file");
-        let token_file = self.token_file.as_deref().map(|text| check::file(text, base, &token_at, report)).transpose();
-        if let Ok(Some(file)) = &token_file {
-            let key = report.key(&token_at);
-            report.files.secrets.push((key, file.clone()));
-        }
+        let token_file = check::secret_file(self.token_file.as_deref(), base, &at.key("token_file"), report);
         let (rule, query) = (rule?, query?);
         if matches!(rule.limit, MetricLimit::OfBaseline { .. }) && !query.contains(OwnMetric::VERSION) {
             let text = Mismatch::new(

@@ -85,7 +85,8 @@ async fn a_caller_that_may_look_may_ask_what_a_change_would_do_and_no_more() {
     assert!(calls.iter().filter(|(_, dry)| *dry).count() > 8, "{calls:?}");
     for (call, dry) in &calls {
         // It changes nothing in any case, and is told so by its own refusals of what it does not know.
-        let reads = ["/evaluate", "/explain", "/simulate"].iter().any(|end| call.ends_with(end));
+        // What a hook says counts by its signature.
+        let reads = ["/evaluate", "/explain", "/simulate", "/hook"].iter().any(|end| call.ends_with(end));
         let body = if call.ends_with("/split") { r#"{"v2": 100}"# } else { "{}" };
         for (query, allowed) in [
             ("?dry_run=true", *dry),

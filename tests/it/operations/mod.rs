@@ -9,7 +9,6 @@ mod demo_game;
 mod dependencies;
 mod descriptors;
 mod examples;
-mod gitops;
 mod jwt;
 mod logs;
 mod metrics;

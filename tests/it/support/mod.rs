@@ -13,6 +13,7 @@ pub(crate) mod external_tools;
 pub(crate) mod fault;
 pub(crate) mod frame_endpoint;
 pub(crate) mod frames;
+pub(crate) mod git_place;
 pub(crate) mod h2;
 pub(crate) mod h2_endpoint;
 mod invariants;

@@ -1,137 +1,17 @@
 //! The config from a repository, by the real git: a commit moves users and a revert moves the same ones back, and
 //! whatever happens to the repository, what is in force stays in force.
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use http::Method;
-use pointsman::cli::client::CallError;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::support::eventually;
+use crate::support::git_place::{GitPlace, USERS, gitops, is, metrics, on_v2, pointsman, refusal};
 use crate::support::process::{Process, is_running};
-use crate::support::{Origin, Reply, client, eventually};
-
-/// How many users are asked for.
-const USERS: u32 = 30;
-
-/// A repository with a work tree, and a machine that follows it.
-struct Place {
-    folder: tempfile::TempDir,
-    v1: Origin,
-    v2: Origin,
-}
-
-impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let place = Self { folder, v1: origin("v1"), v2: origin("v2") };
-        std::fs::create_dir(place.work()).unwrap();
-        place.git(&["init", "--quiet", "--initial-branch=main"]);
-        place.commit(0, "First");
-        place
-    }
-
-    fn work(&self) -> PathBuf {
-        self.folder.path().join("work")
-    }
-
-    fn url(&self) -> String {
-        format!("file://{}", self.work().display())
-    }
-
-    /// Calls git in the work tree.
-    fn git(&self, arguments: &[&str]) -> String {
-        let mut command = Command::new("git");
-        command.current_dir(self.work()).env("HOME", self.folder.path()).env("GIT_CONFIG_NOSYSTEM", "1");
-        command.args(["-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "commit.gpgsign=false"]);
-        let Output { status, stdout, stderr } = command.args(arguments).output().unwrap();
-        assert!(status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&stderr));
-        String::from_utf8(stdout).unwrap().trim().to_owned()
-    }
-
-    fn config(&self, v2: u32) -> String {
-        let nowhere: SocketAddr = ([127, 0, 0, 1], 0).into();
-        let (first, second) = (self.v1.address(), self.v2.address());
-        format!(
-            "[listeners.public]\naddress = \"{nowhere}\"\n[proxy]\nworkers = 1\n[services.shop]\n\
-             split = {{ v1 = {}, v2 = {v2} }}\nsticky = [\"header:x-user-id\"]\n\
-             versions.v1.endpoints = [\"{first}\"]\nversions.v2.endpoints = [\"{second}\"]\n",
-            100 - v2
-        )
-    }
-
-    /// Commits a config that gives so much to v2.
-    fn commit(&self, v2: u32, subject: &str) -> String {
-        self.commit_text(&self.config(v2), subject)
-    }
-
-    fn commit_text(&self, text: &str, subject: &str) -> String {
-        std::fs::write(self.work().join("pointsman.toml"), text).unwrap();
-        self.commit_all(subject)
-    }
-
-    fn commit_all(&self, subject: &str) -> String {
-        self.git(&["add", "--all"]);
-        self.git(&["commit", "--quiet", "--message", subject]);
-        self.git(&["rev-parse", "HEAD"])
-    }
-
-    /// Starts the machine, which looks at the repository so often.
-    fn start(&self, interval: &str) -> Process {
-        let local = format!(
-            "[admin]\naddress = \"127.0.0.1:0\"\n[gitops]\ninterval = {interval:?}\nrepository = {:?}\n",
-            self.url()
-        );
-        std::fs::write(self.local(), local).unwrap();
-        Process::start(&self.local())
-    }
-
-    fn local(&self) -> PathBuf {
-        self.folder.path().join("local.toml")
-    }
-}
-
-fn origin(body: &'static str) -> Origin {
-    Origin::with(move |_| Reply::ok(body))
-}
-
-/// Whom v2 answers.
-fn on_v2(process: &Process) -> BTreeSet<u32> {
-    let asked = |user: &u32| {
-        let answer = client::send(process.listener, format!("GET / HTTP/1.1\r\nHost: a\r\nx-user-id: u{user}\r\n\r\n"));
-        answer.text() == "v2"
-    };
-    (0..USERS).filter(asked).collect()
-}
-
-/// A request that the admin API takes.
-fn get_of(host: SocketAddr, path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
-}
-
-fn gitops(process: &Process) -> Value {
-    process.get("/v1/gitops")
-}
-
-fn is(process: &Process, state: &str, commit: &str) -> bool {
-    let gitops = gitops(process);
-    gitops["state"] == state && gitops["commit"]["hash"] == commit
-}
-
-fn sync(process: &Process) -> Result<Value, CallError> {
-    process.send(Method::POST, "/v1/gitops/sync", json!({}))
-}
-
-/// What a look at the repository is refused with.
-fn refusal(process: &Process) -> String {
-    sync(process).expect_err("a refusal").to_string()
-}
 
 /// Commits that have no config of their own.
-fn refuses_odd_commits(place: &Place, process: &Process) {
+fn refuses_odd_commits(place: &GitPlace, process: &Process) {
     for (section, at) in [("[state]\npath = \"x.db\"\n", "state"), ("[admin]\n", "admin"), ("[gitops]\n", "gitops")] {
         place.commit_text(&(place.config(60) + section), "What is of one machine");
         let told = refusal(process);
@@ -147,18 +27,9 @@ fn refuses_odd_commits(place: &Place, process: &Process) {
     assert!(refusal(process).contains("found no file \"pointsman.toml\""));
 }
 
-/// Runs the binary to its end.
-fn pointsman(folder: &Path, arguments: &[&str]) -> (i32, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
-    let Output { status, stdout, stderr } =
-        command.current_dir(folder).args(arguments).env("NO_COLOR", "1").output().unwrap();
-    let text = [stdout, stderr].concat();
-    (status.code().expect("an exit code"), String::from_utf8(text).unwrap())
-}
-
 #[test]
 fn a_commit_moves_users_and_its_revert_moves_the_same_ones_back() {
-    let place = Place::new();
+    let place = GitPlace::new();
     let first = place.git(&["rev-parse", "HEAD"]);
     let mut process = place.start("1s");
     eventually("the first commit is in force", || is(&process, "synced", &first));
@@ -173,7 +44,7 @@ fn a_commit_moves_users_and_its_revert_moves_the_same_ones_back() {
     let revision = &process.get("/v1/revisions?limit=1")["revisions"][0];
     assert_eq!(revision["author"], "git: Ada <ada@example.com>", "{revision}");
     assert_eq!(revision["reason"], format!("Give v2 a part ({})", &moved[..8]), "{revision}");
-    let metrics = client::send(process.admin_address, get_of(process.admin_address, "/metrics")).text();
+    let metrics = metrics(&process);
     for line in ["pointsman_gitops_state{state=\"synced\"} 1", "pointsman_gitops_state{state=\"refused\"} 0"] {
         assert!(metrics.contains(line), "{line}");
     }
@@ -199,7 +70,7 @@ fn a_commit_moves_users_and_its_revert_moves_the_same_ones_back() {
 
 #[test]
 fn what_is_wrong_with_a_commit_or_its_repository_changes_nothing_and_is_told() {
-    let place = Place::new();
+    let place = GitPlace::new();
     let good = place.commit(40, "Good");
     let mut process = place.start("1h");
     eventually("the commit is in force", || is(&process, "synced", &good));
@@ -216,7 +87,7 @@ fn what_is_wrong_with_a_commit_or_its_repository_changes_nothing_and_is_told() {
     assert_eq!(dry["change"]["difference"][0]["moved_ratio"], 0.2, "{dry}");
     unchanged(&process, "pending");
     let admin = process.admin_address.to_string();
-    let (code, text) = pointsman(place.folder.path(), &["--admin", &admin, "sync", "--dry-run"]);
+    let (code, text) = pointsman(place.folder(), &["--admin", &admin, "sync", "--dry-run"]);
     let line = format!("commit {} by Ada <ada@example.com>: More\ndry run, nothing was changed", &next[..8]);
     assert!(code == 0 && text.starts_with(&line) && text.contains("20 %"), "{code} {text}");
 
@@ -226,7 +97,7 @@ fn what_is_wrong_with_a_commit_or_its_repository_changes_nothing_and_is_told() {
     assert!(told.contains("422") && told.contains(&at), "{told}");
     unchanged(&process, "refused");
     process.tells(&["the commit is refused, nothing changed", &at]);
-    let status = pointsman(place.folder.path(), &["--admin", &admin, "status"]).1;
+    let status = pointsman(place.folder(), &["--admin", &admin, "status"]).1;
     assert!(status.contains("git refused: file://") && status.contains(&format!("refused: {at}")), "{status}");
 
     refuses_odd_commits(&place, &process);
@@ -250,7 +121,7 @@ fn what_is_wrong_with_a_commit_or_its_repository_changes_nothing_and_is_told() {
     assert!(is(&process, "unreachable", &rewritten), "{}", gitops(&process));
 
     // Neither an upgrade nor a start needs the repository.
-    std::fs::rename(place.work(), place.folder.path().join("away")).unwrap();
+    std::fs::rename(place.work(), place.folder().join("away")).unwrap();
     process.upgrade().unwrap();
     eventually("the new process has asked", || is(&process, "unreachable", &rewritten));
     let upgraded = process.id();
@@ -259,15 +130,15 @@ fn what_is_wrong_with_a_commit_or_its_repository_changes_nothing_and_is_told() {
     let process = place.start("1s");
     eventually("it has asked", || is(&process, "unreachable", &rewritten));
     assert_eq!(on_v2(&process), users);
-    std::fs::rename(place.folder.path().join("away"), place.work()).unwrap();
+    std::fs::rename(place.folder().join("away"), place.work()).unwrap();
     place.git(&["branch", "--move", "other", "main"]);
     eventually("it answers again", || is(&process, "synced", &rewritten));
 }
 
 #[test]
 fn a_start_that_cannot_be_says_what_is_missing() {
-    let place = Place::new();
-    let folder = place.folder.path();
+    let place = GitPlace::new();
+    let folder = place.folder();
     let run = |arguments: &[&str]| pointsman(folder, &[&["run"], arguments].concat());
     let (code, text) = run(&[]);
     assert!(code == 64 && text.contains("--config <FILE>"), "{code} {text}");

@@ -1,0 +1,4 @@
+//! The config in a repository, by the real git: commits that move users, and all that can be wrong with one.
+
+mod followed;
+mod hooks;
