@@ -260,7 +260,7 @@ impl Bound {
         let clock = Clock(self.clock_start);
         let holds = Arc::new(HoldRegistry::new(Arc::clone(&self.registry), clock));
         let workers = self.start_workers(log, &holds, &workers_stop)?;
-        let (published, store_problem) = (self.writer.published(), self.writer.store_problem());
+        let (published, watches) = (self.writer.published(), self.writer.watches());
         let (reclaimer, trials) = (self.writer.reclaimer(), self.writer.running_trials());
         let supervisor = self.options.supervisor;
         let (handle, writer_thread) = self.writer.start(supervisor.part("writer", Kind::Steady))?;
@@ -280,7 +280,7 @@ impl Bound {
             handle: writer,
             published,
             reclaimer,
-            store_problem,
+            watches,
             holds,
             registry: self.registry,
             ready: Arc::clone(&ready),

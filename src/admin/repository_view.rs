@@ -4,9 +4,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::revisions::timestamp;
+use crate::control::weight_marks::RejectedCommit;
 use crate::gitops::git_commit::GitCommit;
 use crate::gitops::git_facts::{GitFacts, overridden};
 use crate::gitops::gitops_handle::GitopsHandle;
+use crate::gitops::rejections::{self, StandingRejection};
 use crate::table::Table;
 
 /// The repository, and how what is in force is to it.
@@ -14,8 +16,8 @@ use crate::table::Table;
 #[schema(as = Gitops)]
 pub(crate) struct RepositoryView {
     /// `synced` (the newest commit is in force), `pending` (a newer one is not yet), `overridden` (the newest one is in
-    /// force, but not its weights), `refused` (the newest one is not put in force) or `unreachable` (the repository
-    /// does not answer).
+    /// force, but not its weights), `rejected` (so, and its weights were taken back), `refused` (the newest one is not
+    /// put in force) or `unreachable` (the repository does not answer).
     state: &'static str,
     /// What git fetches from.
     repository: String,
@@ -42,6 +44,37 @@ pub(crate) struct RepositoryView {
     needs_restart: Vec<String>,
     /// Services and flags that give users something else than the commit in force says.
     overridden: Vec<String>,
+    /// Commits whose weights were taken back, and are in the commit in force.
+    rejected: Vec<RejectedView>,
+    /// Why the newest commit is not taken, if its weights were taken back.
+    rejection: Option<String>,
+}
+
+/// A commit whose weights were taken back by a rollback, or by a rollout that was turned back.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = RejectedCommit)]
+pub(crate) struct RejectedView {
+    /// Its hash.
+    commit: String,
+    /// The services and flags whose weights are not as it says.
+    of: Vec<String>,
+    /// Who has taken them back.
+    author: String,
+    /// Why; of a rollout, what its judge had found.
+    reason: String,
+    /// The revision that took them back.
+    revision: u64,
+    /// When.
+    #[schema(format = DateTime)]
+    at: String,
+}
+
+impl RejectedView {
+    fn of(StandingRejection { commit, rejected, subjects }: StandingRejection) -> Self {
+        let RejectedCommit { revision, at_ms, author, reason, .. } = &*rejected;
+        let (author, reason) = (author.clone(), reason.clone());
+        Self { commit, of: subjects, author, reason, revision: *revision, at: timestamp(*at_ms) }
+    }
 }
 
 /// A commit.
@@ -81,9 +114,9 @@ impl RepositoryView {
     pub(crate) fn of(gitops: &GitopsHandle, table: &Table) -> Self {
         let (facts, overridden) = (gitops.facts.borrow(), overridden(table));
         let GitFacts { in_force, newest, fetched_at_ms, problems, unreachable, waits, needs_restart } = &*facts;
-        let source = &gitops.source;
+        let (source, weights) = (&gitops.source, gitops.weights.borrow());
         Self {
-            state: facts.state(&overridden).word(),
+            state: facts.state(&overridden, &weights).word(),
             repository: source.repository.clone(),
             branch: source.branch.clone(),
             path: source.path.clone(),
@@ -95,6 +128,8 @@ impl RepositoryView {
             unreachable: unreachable.clone(),
             waits: waits.clone(),
             needs_restart: needs_restart.clone(),
+            rejected: rejections::standing(&weights, &overridden).into_iter().map(RejectedView::of).collect(),
+            rejection: rejections::against(&weights, newest, in_force, &overridden),
             overridden,
         }
     }

@@ -22,6 +22,8 @@ use crate::gitops::gitops_handle::{GitopsHandle, SyncDone, SyncError, SyncTerms}
 pub(crate) struct SyncBody {
     /// Take the newest commit also when the history of the branch was rewritten.
     pub rewritten: Option<bool>,
+    /// Put the weights of the newest commit in force also where they were taken back.
+    pub rejected: Option<bool>,
 }
 
 /// The newest commit, and what came of it; with a dry run, what would.
@@ -65,8 +67,8 @@ pub(crate) async fn get(
     tag = "traffic",
     params(("dry_run" = Option<bool>, Query, description = "Only tell what would happen")),
     request_body(content = SyncBody, content_type = "application/json", example = r#"{}"#),
-    responses((status = 200, description = "The newest commit is in force. 422 with each problem when it is refused, 502 when the \
-        repository does not answer", body = SyncResponse), Refusals)
+    responses((status = 200, description = "The newest commit is in force. 422 with each problem when it is refused, 409 when its \
+        weights were taken back, 502 when the repository does not answer", body = SyncResponse), Refusals)
 )]
 pub(crate) async fn post(
     State(admin): State<Arc<AdminApi>>,
@@ -79,9 +81,10 @@ pub(crate) async fn post(
         return Err(ProblemDetails::of_problems(problems));
     }
     let gitops = gitops(&admin)?;
-    let rewritten = body.rewritten.unwrap_or_default();
-    tracing::info!(author = %author, dry_run, rewritten, "a look at the repository is asked for");
-    let SyncDone { commit, applied, needs_restart } = gitops.sync(SyncTerms { dry_run, rewritten }).await?;
+    let (rewritten, rejected) = (body.rewritten.unwrap_or_default(), body.rejected.unwrap_or_default());
+    tracing::info!(author = %author, dry_run, rewritten, rejected, "a look at the repository is asked for");
+    let terms = SyncTerms { dry_run, rewritten, rejected };
+    let SyncDone { commit, applied, needs_restart } = gitops.sync(terms).await?;
     let change = ChangeResponse::new(applied, dry_run, &admin.table(), admin.exporter.sources().now_ms());
     let change = change.with_rollouts(&admin.exporter.sources().rollouts.borrow());
     Ok(Json(SyncResponse { commit: CommitView::of(&commit), change, needs_restart }))
@@ -100,6 +103,7 @@ impl From<SyncError> for ProblemDetails {
         let (status, word) = match &error {
             SyncError::Unreachable(_) => (StatusCode::BAD_GATEWAY, "repository_unreachable"),
             SyncError::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "commit_refused"),
+            SyncError::Rejected(_) => (StatusCode::CONFLICT, "commit_rejected"),
             SyncError::Waits(_) => (StatusCode::SERVICE_UNAVAILABLE, "upgrading"),
             SyncError::Gone => (StatusCode::SERVICE_UNAVAILABLE, "keeper_gone"),
         };

@@ -34,6 +34,7 @@ use crate::control::clock::Clock;
 use crate::control::hold_registry::HoldRegistry;
 use crate::control::publish::Published;
 use crate::control::table_reclaimer::TableReclaimer;
+use crate::control::writer::marked_weights::WriterWatches;
 use crate::endpoints::resolve::{First, Resolver};
 use crate::files::reload::{Files, Reloader};
 use crate::metrics::recent_rates::RecentRates;
@@ -112,7 +113,8 @@ pub(crate) struct ControlPlane {
     pub(crate) handle: Handle,
     pub(crate) published: Published,
     pub(crate) reclaimer: TableReclaimer,
-    pub(crate) store_problem: watch::Receiver<Option<String>>,
+    /// What the writer tells.
+    pub(crate) watches: WriterWatches,
     pub(crate) holds: Arc<HoldRegistry>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) ready: Arc<AtomicBool>,
@@ -147,13 +149,13 @@ impl ControlPlane {
         self,
         stop: watch::Receiver<bool>,
     ) -> Result<PreparedControl<impl FnOnce() -> std::io::Result<()> + Send + 'static>, RunError> {
-        let Self { admin, admin_tls, tls, handle, published, holds, registry, ready, upgrades, .. } = self;
+        let Self { admin, admin_tls, tls, handle, published, holds, registry, ready, upgrades, watches, .. } = self;
         let BoundAdmin { runtime, listener, access, extra, .. } = admin;
         let (facts, config_facts) = watch::channel(self.origin.facts());
         let resolver = resolver(&published, &handle, &self.config);
         let (targets, notified) = watch::channel(self.config.releases.notify.clone());
         let (releases, known) = watch::channel(Arc::new(ReleaseSettings::of(&self.config)));
-        let (told, clients) = (ConfigChannels { facts, releases }, Arc::clone(&tls.clients));
+        let (told, clients) = (ConfigChannels { facts, releases, weights: watches.weights }, Arc::clone(&tls.clients));
         let FollowedConfig { watch, keeper, gitops } = self.origin.follow(self.config, &resolver, clients, told);
         let (jwt, fetcher) = self.token_verifier.map(|tokens| (tokens.verifier, tokens.fetcher)).unzip();
         let certificate_reloader = Reloader::new(MaterialSource::new(&tls, &access, jwt.as_ref(), self.calls.tokens()));
@@ -184,7 +186,7 @@ impl ControlPlane {
             clock: self.clock,
             config: config_facts,
             gitops,
-            store_problem: self.store_problem,
+            store_problem: watches.store_problem,
             tls: Arc::clone(&tls),
             jwt,
             logs: self.logs,

@@ -14,6 +14,7 @@ use crate::control::publish::Published;
 use crate::control::watch::{
     ConfigFacts, ConfigSource, ConfigSourceDeps, ConfigText, FileContent, Prepare, ReadConfig, ReadImport,
 };
+use crate::control::weight_marks::WeightFacts;
 use crate::endpoints::resolve::Resolver;
 use crate::files::reload::Reloader;
 use crate::gitops::git_keeper::{GitDeps, GitKeeper};
@@ -41,10 +42,11 @@ pub(crate) struct FollowedConfig {
     pub(crate) gitops: Option<GitopsHandle>,
 }
 
-/// Where it is told what a reload of the config has found.
+/// Where it is told what a reload of the config has found, and what it is told of the weights in force.
 pub(crate) struct ConfigChannels {
     pub(crate) facts: watch::Sender<ConfigFacts>,
     pub(crate) releases: watch::Sender<Arc<ReleaseSettings>>,
+    pub(crate) weights: watch::Receiver<Arc<WeightFacts>>,
 }
 
 impl ConfigOrigin {
@@ -85,6 +87,8 @@ impl ConfigOrigin {
                     read: read_config(base, running, clients, &resolver.published),
                     prepare: prepare_names(resolver),
                     handle: resolver.handle.clone(),
+                    published: Arc::clone(&resolver.published),
+                    weights: told.weights,
                     config_facts: told.facts,
                     releases: told.releases,
                 };

@@ -20,6 +20,9 @@ pub struct SyncArgs {
     /// Take the newest commit also when the history of the branch was rewritten
     #[arg(long)]
     rewritten: bool,
+    /// Put the weights of the newest commit in force also where a rollback or a rollout has taken them back
+    #[arg(long)]
+    rejected: bool,
 }
 
 /// Syncs.
@@ -28,7 +31,9 @@ pub struct SyncArgs {
 /// [`CommandError`] when the call fails.
 pub fn run(remote: &Remote, args: &SyncArgs) -> Result<(), CommandError> {
     let path = if args.dry_run { "/v1/gitops/sync?dry_run=true" } else { "/v1/gitops/sync" };
-    let body = Map::from_iter(args.rewritten.then(|| ("rewritten".to_owned(), true.into())));
+    let terms = [("rewritten", args.rewritten), ("rejected", args.rejected)];
+    let body: Map<_, _> =
+        terms.into_iter().filter(|(_, wanted)| *wanted).map(|(term, _)| (term.to_owned(), true.into())).collect();
     remote.call(Call { method: Method::POST, path, body: Some(Value::Object(body)), if_match: None }, show)
 }
 
@@ -53,7 +58,7 @@ pub(super) fn status_lines(gitops: &Value) -> String {
     let Some(state) = gitops["state"].as_str() else { return String::new() };
     let tone = match state {
         "synced" => TextTone::Good,
-        "refused" | "unreachable" => TextTone::Bad,
+        "refused" | "rejected" | "unreachable" => TextTone::Bad,
         _ => TextTone::Warn,
     };
     let asked = match (gitops["fetched_seconds"].as_u64(), gitops["fetched_at"].as_str()) {
@@ -70,7 +75,7 @@ pub(super) fn status_lines(gitops: &Value) -> String {
     for problem in list(gitops, "problems").filter_map(Value::as_str) {
         text += &format!("  {}: {problem}\n", toned("refused", TextTone::Bad));
     }
-    for (key, word) in [("unreachable", "unreachable"), ("waits", "waits")] {
+    for (key, word) in [("rejection", "rejected"), ("unreachable", "unreachable"), ("waits", "waits")] {
         if let Some(why) = gitops[key].as_str() {
             text += &format!("  {}: {why}\n", toned(word, TextTone::Warn));
         }
@@ -103,11 +108,13 @@ mod tests {
         gitops["newest"] = commit("abcdefab");
         gitops["problems"] = json!(["abcdefab:p.toml: line 3: no"]);
         gitops["unreachable"] = json!("gone");
+        gitops["rejection"] = json!("12345678 because it fails (by ada, revision 4, of shop)");
         gitops["overridden"] = json!(["shop", "flag dark"]);
         let text = status_lines(&gitops);
         for line in [
             "newest:   commit abcdefab",
             "refused: abcdefab:p.toml: line 3: no",
+            "rejected: 12345678 because it fails",
             "unreachable: gone",
             "shop, flag dark",
         ] {

@@ -4,7 +4,8 @@
 //! is remembered per service, and as long as the file still says the same, a shift made at run time stays, over reloads
 //! and restarts; its mirror is a word of its own, and counts in the same way. The obvious way, the file always wins,
 //! would undo a release whenever an operator adds a rule. It is the same with flags: rule by rule, and whether they are
-//! enabled. Experiments are started and stopped by hand only; but one that the file does not have any more, or that
+//! enabled. What was taken back of a commit does not count again in it ([`weight_marks`](super::weight_marks)).
+//! Experiments are started and stopped by hand only; but one that the file does not have any more, or that
 //! compares something else in it, has ended.
 
 use std::collections::BTreeMap;
@@ -21,8 +22,10 @@ use crate::table::{EndpointAddress, MirrorShare, Name, ServiceSpec, Traffic, Wei
 use super::experiment_change;
 use super::experiment_difference::{ExperimentDifference, RunEnd};
 use super::experiment_states::{PlannedExperiments, is_of};
+use super::file_origin::FileOrigin;
 use super::planned::{Action, Planned, PlannedFlags, State, versions};
 use super::service_intent::ServiceIntent;
+use super::weight_marks::{FileWord, WeightSubject, said_of_flag, said_of_service};
 
 /// What the config file defines that is put in force at once.
 #[derive(Clone, Debug, Default)]
@@ -37,15 +40,6 @@ pub struct FileSpecs {
     pub guardrails: Arc<[Arc<MetricSpec>]>,
     /// The author and the reason of what changes by it, if it is more than a file.
     pub origin: Option<FileOrigin>,
-}
-
-/// Who has written a config, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileOrigin {
-    /// Who.
-    pub author: String,
-    /// Why.
-    pub reason: String,
 }
 
 impl FileSpecs {
@@ -72,11 +66,12 @@ impl From<Vec<Arc<ServiceSpec>>> for FileSpecs {
 /// Works out what a file comes to. There are no problems left that a file could have.
 #[must_use]
 pub(crate) fn plan(state: &State, specs: &FileSpecs) -> Planned {
-    let FileSpecs { services, flags, .. } = specs;
-    let next = services.iter().map(|spec| (spec.name.clone(), traffic(state, spec)));
+    let FileSpecs { services, flags, origin, .. } = specs;
+    let origin = origin.as_ref();
+    let next = services.iter().map(|spec| (spec.name.clone(), traffic(state, spec, origin)));
     let said = services.iter().map(|spec| (spec.name.clone(), ServiceIntent::of(spec)));
     let intent: BTreeMap<_, _> = said.filter(|(name, said)| state.intent.get(name) != Some(said)).collect();
-    let planned = Planned { intent, flags: plan_flags(state, flags), ..state.planned(Action::File, next) };
+    let planned = Planned { intent, flags: plan_flags(state, flags, origin), ..state.planned(Action::File, next) };
     Planned { experiments: plan_experiments(state, specs, &planned), ..planned }
 }
 
@@ -110,30 +105,43 @@ fn ended_unknown(experiment: &Name, run: &ExperimentRun, end: RunEnd) -> Experim
     ExperimentDifference { experiment: experiment.clone(), before, after, moved: None, end: Some(end) }
 }
 
-fn plan_flags(state: &State, specs: &FlagSpecs) -> PlannedFlags {
-    let next = specs.flags.iter().map(|spec| (&**spec, flag_state(state, spec)));
+fn plan_flags(state: &State, specs: &FlagSpecs, origin: Option<&FileOrigin>) -> PlannedFlags {
+    let next = specs.flags.iter().map(|spec| (&**spec, flag_state(state, spec, origin)));
     let said = specs.flags.iter().map(|spec| (spec.name.clone(), FlagState::first(spec)));
     let news = said.filter(|(name, said)| state.flags.intent.get(name) != Some(said));
     PlannedFlags { intent: news.collect(), ..state.planned_flags(next) }
 }
 
 /// The state of a flag under the file.
-fn flag_state(state: &State, spec: &FlagSpec) -> FlagState {
-    match (state.flags.states.get(&spec.name), state.flags.intent.get(&spec.name)) {
-        (Some(old), Some(intent)) => old.under_file(intent, spec),
+fn flag_state(state: &State, spec: &FlagSpec, origin: Option<&FileOrigin>) -> FlagState {
+    let intent = state.flags.intent.get(&spec.name);
+    let said = intent.map(said_of_flag);
+    let word = state.marks.word(&WeightSubject::Flag(spec.name.clone()), said.as_deref(), origin);
+    match (state.flags.states.get(&spec.name), intent) {
+        (Some(old), Some(intent)) => match word {
+            FileWord::IfNew => old.under_file(intent, spec),
+            // As if it had said that before, and as if it had said nothing of it.
+            FileWord::Never => old.under_file(&FlagState::first(spec), spec),
+            FileWord::Anew => old.under_file(&FlagState { enabled: !spec.enabled, rules: BTreeMap::new() }, spec),
+        },
         (Some(_) | None, Some(_) | None) => FlagState::first(spec),
     }
 }
 
 /// The traffic of a service under the file.
-fn traffic(state: &State, spec: &ServiceSpec) -> Traffic {
+fn traffic(state: &State, spec: &ServiceSpec, origin: Option<&FileOrigin>) -> Traffic {
     let said = ServiceIntent::of(spec);
     let Some(old) = state.traffic.get(&spec.name) else {
         return Traffic::first(state.new_salt(spec), &spec.split).mirrored(said.mirror);
     };
     let intent = state.intent.get(&spec.name);
     let fits = old.slots.iter().all(|(_, run)| has_version(spec, &run.version));
-    let unchanged = intent.is_some_and(|intent| same_split(&intent.split, &spec.split));
+    let subject = WeightSubject::Service(spec.name.clone());
+    let unchanged = match state.marks.word(&subject, intent.map(said_of_service).as_deref(), origin) {
+        FileWord::IfNew => intent.is_some_and(|intent| same_split(&intent.split, &spec.split)),
+        FileWord::Anew => false,
+        FileWord::Never => true,
+    };
     let mut next =
         if fits && unchanged { Traffic::clone(old) } else { old.shifted(&spec.split, || state.new_salt(spec)) };
     next.mirror = mirror(old, intent, said).filter(|mirror| has_version(spec, &mirror.to));

@@ -11,7 +11,8 @@ use crate::table::{CompileError, Name, ResolveError};
 use super::change::Change;
 use super::difference::Difference;
 use super::experiment_difference::ExperimentDifference;
-use super::file::{FileOrigin, FileSpecs};
+use super::file::FileSpecs;
+use super::file_origin::FileOrigin;
 use super::flag_difference::FlagDifference;
 use super::planned::PlanError;
 use super::store::slo_rows::SloHourRow;
@@ -69,11 +70,11 @@ impl ChangeRequest {
     /// That what a config defines is put in force, for this reason or that of its author.
     #[must_use]
     pub(crate) fn of_file(specs: FileSpecs, reason: Option<String>) -> Self {
-        let FileOrigin { author, reason: why } = match &specs.origin {
-            Some(origin) => origin.clone(),
-            None => FileOrigin { author: FILE_AUTHOR.to_owned(), reason: String::new() },
+        let (author, why) = match &specs.origin {
+            Some(FileOrigin { author, reason, .. }) => (author.clone(), Some(reason.clone())),
+            None => (FILE_AUTHOR.to_owned(), None),
         };
-        let reason = reason.or(Some(why).filter(|why| !why.is_empty()));
+        let reason = reason.or(why);
         let change = Change::File(specs);
         Self { change, dry_run: false, if_match: None, onto_dead: OntoDead::Ignore, author, reason }
     }

@@ -8,8 +8,10 @@
 //! one thread, in one order (plan, compile, commit, publish, respond), and [`handle`] is how it is asked. [`publish`]
 //! holds the one pointer that the data plane loads, and [`table_reclaimer`] frees the tables that it led to.
 //! [`hold_registry`] makes a change while nothing runs, [`drain_wait`] waits until an endpoint has nothing left to do,
-//! and [`unusable`] says which changes would send users to a dead version. [`watch`] puts the config file in force when
-//! it changes, [`upkeep`] looks after the store, and [`clock`] is the process's.
+//! and [`unusable`] says which changes would send users to a dead version. [`weight_marks`] remembers who set weights,
+//! and which commits were taken back; [`mark_change`] says what a change comes to for that, and [`file_origin`] which
+//! commit a config is. [`watch`] puts the config file in force when it changes, [`upkeep`] looks after the store, and
+//! [`clock`] is the process's.
 //!
 //! One thread and not a lock, because a change has to be durable before it is visible, and a lock held over a disk
 //! flush would stop those who only want to look.
@@ -25,10 +27,12 @@ pub(crate) mod experiment_change;
 pub(crate) mod experiment_difference;
 pub(crate) mod experiment_states;
 pub(crate) mod file;
+pub(crate) mod file_origin;
 pub(crate) mod flag_change;
 pub(crate) mod flag_difference;
 pub(crate) mod handle;
 pub(crate) mod hold_registry;
+pub(crate) mod mark_change;
 pub(crate) mod mirror_change;
 pub(crate) mod planned;
 pub(crate) mod publish;
@@ -40,6 +44,7 @@ pub(crate) mod table_reclaimer;
 pub(crate) mod unusable;
 pub(crate) mod upkeep;
 pub(crate) mod watch;
+pub(crate) mod weight_marks;
 pub(crate) mod writer;
 
 pub(crate) use handle::{ApplyError, Handle};

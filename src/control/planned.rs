@@ -14,6 +14,7 @@ use super::difference::Difference;
 use super::experiment_states::{ExperimentStates, PlannedExperiments};
 use super::flag_difference::{FlagDifference, off_default};
 use super::service_intent::ServiceIntent;
+use super::weight_marks::{PlannedMarks, WeightMarks};
 
 /// The traffic of all services at one revision.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +35,8 @@ pub struct State {
     pub experiments: ExperimentStates,
     /// The faults of chaos runs by service; no part of a revision.
     pub faults: BTreeMap<Name, Arc<FaultInForce>>,
+    /// Who set the weights in force, and by which commits.
+    pub marks: WeightMarks,
 }
 
 /// The flags of all kinds at one revision.
@@ -130,6 +133,8 @@ pub struct Planned {
     pub flags: PlannedFlags,
     /// What becomes of experiments.
     pub experiments: PlannedExperiments,
+    /// Who has set weights by it, and what is said against commits; filled in when it is known who asks.
+    pub marks: PlannedMarks,
 }
 
 /// What a change comes to for flags.
@@ -243,7 +248,8 @@ impl State {
         };
         let difference = next.iter().map(of).collect();
         let (flags, experiments) = (PlannedFlags::default(), PlannedExperiments::default());
-        Planned { action, restores: None, next, intent: BTreeMap::new(), difference, flags, experiments }
+        let (intent, marks) = (BTreeMap::new(), PlannedMarks::default());
+        Planned { action, restores: None, next, intent, difference, flags, experiments, marks }
     }
 
     /// The plan that gives flags the states `next`; those that have it already are left out.

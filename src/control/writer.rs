@@ -7,6 +7,8 @@
 mod chaos_writes;
 mod compile;
 mod faults;
+pub(crate) mod marked_weights;
+mod record_change;
 mod released;
 mod slo_hours;
 mod thread;
@@ -19,7 +21,7 @@ use tokio::sync::watch;
 
 use crate::ledger::running_trials::RunningTrials;
 use crate::stats::Registry;
-use crate::table::{Name, ResolveError, Table, Traffic};
+use crate::table::{Name, ResolveError, Table};
 
 use super::change::{Change, plan};
 use super::experiment_states::ExperimentStates;
@@ -27,9 +29,10 @@ use super::file::FileSpecs;
 use super::handle::{Applied, ApplyError, ChangeRequest, OntoDead, ReadError, Upgrading, WriterFacts};
 use super::planned::{FlagStates, Planned, State};
 use super::publish::{Published, Publisher};
-use super::store::{FlagRecord, Header, KnownState, Loaded, Record, Store, StoreError};
+use super::store::{KnownState, Loaded, Store, StoreError};
 use super::table_reclaimer::TableReclaimer;
 use super::unusable;
+use super::weight_marks::WeightFacts;
 use crate::problem::chain;
 use crate::problem::few;
 
@@ -47,6 +50,8 @@ pub struct Writer {
     experiments: watch::Sender<Arc<ExperimentStates>>,
     /// The same, for what counts their users.
     trials: RunningTrials,
+    /// Who set the weights in force, told before the table that has them.
+    weights: watch::Sender<Arc<WeightFacts>>,
     /// Whether that is because its files are not where they were.
     misplaced: bool,
     /// What was last done to its files, and when.
@@ -105,22 +110,33 @@ impl Writer {
         let publisher = Publisher::new(Table::empty());
         let path = store.path().to_owned();
         let (slot, state) = (StoreSlot::HandedOver, State::default());
-        let (store_problem, experiments) = (watch::Sender::default(), watch::Sender::default());
-        let (trials, misplaced, store_note) = (RunningTrials::default(), false, None);
-        let mut writer =
-            Self { slot, path, state, publisher, registry, store_problem, experiments, trials, misplaced, store_note };
+        let mut writer = Self {
+            slot,
+            path,
+            state,
+            publisher,
+            registry,
+            store_problem: watch::Sender::default(),
+            experiments: watch::Sender::default(),
+            trials: RunningTrials::default(),
+            weights: watch::Sender::default(),
+            misplaced: false,
+            store_note: None,
+        };
         writer.restore(store, specs.into())?;
         Ok(writer)
     }
 
     /// Goes on from what is in `store`, under what the file defines.
     fn restore(&mut self, store: Store, specs: FileSpecs) -> Result<(), ApplyError> {
-        let Loaded { revision, traffic, intent, flags, flag_intent, experiments } = store.load()?;
+        let Loaded { revision, traffic, intent, flags, flag_intent, experiments, marks } = store.load()?;
         // What names stand for was found out since the start, and is not in the store.
         let (addresses, faults) = (Arc::clone(&self.state.addresses), std::mem::take(&mut self.state.faults));
         let flags = FlagStates { states: flags, intent: flag_intent, ..FlagStates::default() };
         let experiments = ExperimentStates { runs: experiments, ..ExperimentStates::default() };
-        self.state = State { revision, traffic, intent, flags, experiments, addresses, faults, ..State::default() };
+        self.state =
+            State { revision, traffic, intent, flags, experiments, addresses, faults, marks, ..State::default() };
+        self.tell_weights();
         self.store_problem.send_replace(store.problem().map(|problem| chain(&problem)));
         self.slot = StoreSlot::Owned(Box::new(store));
         self.apply(&ChangeRequest::of_file(specs, None))?;
@@ -257,10 +273,11 @@ impl Writer {
         if let Some(wanted) = request.if_match.filter(|wanted| *wanted != found) {
             return Err(ApplyError::Outdated { wanted, found });
         }
-        let planned = plan(&self.state, self.slot.open()?, &request.change)?;
+        let mut planned = plan(&self.state, self.slot.open()?, &request.change)?;
         self.refuse_released(&request.change)?;
         let changed = planned.is_revision(&self.state);
         let revision = if changed { found + 1 } else { found };
+        planned.marks = self.marks(request, &planned, revision);
         let table = self.compile(revision, &request.change, &planned)?;
         let forced = self.insisted(request, &planned, table.as_ref())?;
         let applied = |revision, planned: Planned| Applied {
@@ -276,7 +293,7 @@ impl Writer {
         }
         let new = changed.then_some(NewRevision { number: revision, forced });
         self.commit(request, &planned, new.as_ref())?.inspect_err(|error| refused(request, error))?;
-        self.enter(revision, &request.change, &planned);
+        self.enter(revision, &request.change, &mut planned);
         if let Some(table) = table {
             self.publisher.publish(table);
         }
@@ -305,52 +322,8 @@ impl Writer {
         }
     }
 
-    fn commit(
-        &mut self,
-        request: &ChangeRequest,
-        planned: &Planned,
-        new: Option<&NewRevision>,
-    ) -> Result<Result<(), StoreError>, Upgrading> {
-        let StoreSlot::Owned(store) = &mut self.slot else { return Err(Upgrading) };
-        let state = &self.state;
-        let header = new.map(|new| Header {
-            number: new.number,
-            at_ms: jiff::Timestamp::now().as_millisecond(),
-            author: &request.author,
-            reason: request.reason.as_deref(),
-            action: planned.action,
-            restores: planned.restores,
-            forced: new.forced.as_deref(),
-        });
-        let next = || planned.next.iter().map(|(name, traffic)| (name, &**traffic));
-        let drains =
-            |name: &Name, next: &Traffic| state.traffic.get(name).is_some_and(|old| old.drained != next.drained);
-        let record = Record {
-            splits: next().filter(|(name, traffic)| state.traffic_anew(name, traffic)).collect(),
-            drained: next()
-                .filter(|(name, next)| drains(name, next))
-                .map(|(name, next)| (name, &next.drained))
-                .collect(),
-            intent: planned.intent.iter().collect(),
-            difference: &planned.difference,
-            flags: FlagRecord::all(&planned.flags),
-            flag_intent: planned.flags.intent.iter().collect(),
-            experiments: &planned.experiments.difference,
-            revision: header,
-            rollout: request.change.rollout().map(|change| (change.id, &*change.state)),
-        };
-        if record.is_empty() {
-            return Ok(Ok(()));
-        }
-        let committed = store.commit(&record);
-        self.tell_note();
-        self.misplaced = committed.as_ref().is_err_and(StoreError::is_misplaced);
-        self.store_problem.send_replace(committed.as_ref().err().map(|error| chain(error)));
-        Ok(committed)
-    }
-
     /// Takes what was committed into the state.
-    fn enter(&mut self, revision: u64, change: &Change, planned: &Planned) {
+    fn enter(&mut self, revision: u64, change: &Change, planned: &mut Planned) {
         let state = &mut self.state;
         state.revision = revision;
         state.traffic.extend(planned.next.iter().map(|(name, next)| (name.clone(), Arc::clone(next))));
@@ -370,6 +343,7 @@ impl Writer {
             self.trials.set_experiments(state.experiments.trials());
             self.experiments.send_replace(Arc::new(state.experiments.clone()));
         }
+        self.enter_marks(planned);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is known of a commit.
 
-use crate::control::file::FileOrigin;
+use crate::control::file_origin::FileOrigin;
 
 /// How many characters of a name or a subject are kept: they are written by others, and shown in a line.
 const CHARS_MAX: usize = 200;
@@ -36,15 +36,22 @@ impl GitCommit {
     /// The begin of its hash, which is enough for people.
     #[must_use]
     pub fn short(&self) -> &str {
-        self.hash.get(..8).unwrap_or(&self.hash)
+        short(&self.hash)
     }
 
     /// Who changes the traffic by it, and why.
     #[must_use]
     pub(crate) fn origin(&self) -> FileOrigin {
         let reason = format!("{} ({})", self.subject, self.short());
-        FileOrigin { author: format!("git: {}", self.author), reason }
+        let (author, commit) = (format!("git: {}", self.author), Some(self.hash.clone()));
+        FileOrigin { author, reason, commit, insists: false }
     }
+}
+
+/// The begin of a hash.
+#[must_use]
+pub(crate) fn short(hash: &str) -> &str {
+    hash.get(..8).unwrap_or(hash)
 }
 
 /// A text of others, short enough and without control characters.

@@ -5,6 +5,8 @@ use crate::table::Table;
 use crate::table::flag_state::FlagState;
 
 use super::git_commit::GitCommit;
+use super::rejections::against;
+use crate::control::weight_marks::WeightFacts;
 
 /// What is known of the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,13 +29,15 @@ pub struct GitFacts {
 
 /// How the repository and what is in force are to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GitState {
+pub(crate) enum GitState {
     /// The newest commit is in force, with its weights.
     Synced,
     /// A newer commit is not in force yet, or it is not known yet whether there is one.
     Pending,
     /// The newest commit is in force, and other weights than it says.
     Overridden,
+    /// Weights that the newest commit has were taken back.
+    Rejected,
     /// The newest commit is not put in force.
     Refused,
     /// The repository does not answer.
@@ -42,15 +46,17 @@ pub enum GitState {
 
 impl GitState {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Synced, Self::Pending, Self::Overridden, Self::Refused, Self::Unreachable];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Synced, Self::Pending, Self::Overridden, Self::Rejected, Self::Refused, Self::Unreachable];
 
     /// Its word.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Synced => "synced",
             Self::Pending => "pending",
             Self::Overridden => "overridden",
+            Self::Rejected => "rejected",
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
         }
@@ -71,14 +77,17 @@ impl GitFacts {
         }
     }
 
-    /// The state, while what is `overridden` in force is not as the commit says. What an operator has to mend first
-    /// comes first.
+    /// The state, while what is `overridden` in force is not as the commit says, and `weights` are known. What an
+    /// operator has to mend first comes first.
     #[must_use]
-    pub fn state(&self, overridden: &[String]) -> GitState {
+    pub(crate) fn state(&self, overridden: &[String], weights: &WeightFacts) -> GitState {
+        let is_rejected = || against(weights, &self.newest, &self.in_force, overridden).is_some();
         if !self.problems.is_empty() {
             GitState::Refused
         } else if self.unreachable.is_some() {
             GitState::Unreachable
+        } else if is_rejected() {
+            GitState::Rejected
         } else if self.newest.hash != self.in_force.hash || self.fetched_at_ms.is_none() {
             GitState::Pending
         } else if overridden.is_empty() {
@@ -123,18 +132,19 @@ mod tests {
 
     #[test]
     fn the_state_is_what_has_to_be_mended_first() {
+        let weights = WeightFacts::default();
         let mut facts = GitFacts::first(commit("a"));
-        assert_eq!(facts.state(&[]), GitState::Pending, "the repository was not asked yet");
+        assert_eq!(facts.state(&[], &weights), GitState::Pending, "the repository was not asked yet");
         facts.fetched_at_ms = Some(1);
-        assert_eq!(facts.state(&[]), GitState::Synced);
-        assert_eq!(facts.state(&["shop".to_owned()]), GitState::Overridden);
+        assert_eq!(facts.state(&[], &weights), GitState::Synced);
+        assert_eq!(facts.state(&["shop".to_owned()], &weights), GitState::Overridden);
         facts.newest = commit("b");
-        assert_eq!(facts.state(&["shop".to_owned()]), GitState::Pending);
+        assert_eq!(facts.state(&["shop".to_owned()], &weights), GitState::Pending);
         facts.unreachable = Some("gone".to_owned());
-        assert_eq!(facts.state(&[]), GitState::Unreachable);
+        assert_eq!(facts.state(&[], &weights), GitState::Unreachable);
         facts.problems.push("line 1".to_owned());
-        assert_eq!(facts.state(&[]), GitState::Refused);
+        assert_eq!(facts.state(&[], &weights), GitState::Refused);
         let words: Vec<_> = GitState::ALL.iter().map(|state| state.word()).collect();
-        assert_eq!(words, ["synced", "pending", "overridden", "refused", "unreachable"]);
+        assert_eq!(words, ["synced", "pending", "overridden", "rejected", "refused", "unreachable"]);
     }
 }

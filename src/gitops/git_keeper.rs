@@ -10,13 +10,17 @@ use tokio::time::{Instant, sleep_until};
 
 use super::git_clone::{GitClone, GitErrorText};
 use super::git_commit::GitCommit;
-use super::git_facts::GitFacts;
+use super::git_facts::{GitFacts, overridden};
 use super::gitops_handle::{CALLS_MAX, GitopsHandle, SyncCall, SyncDone, SyncError, SyncTerms};
 use super::hook_receiver::HookReceiver;
+use super::rejections;
 use crate::config::ReleaseSettings;
 use crate::control::Handle;
+use crate::control::file_origin::FileOrigin;
 use crate::control::handle::{Applied, ApplyError, ChangeRequest};
+use crate::control::publish::Published;
 use crate::control::watch::{ConfigFacts, ConfigText, FileContent, Prepare, ReadConfig};
+use crate::control::weight_marks::WeightFacts;
 use crate::files::watcher::in_background;
 use crate::problem::chain;
 
@@ -37,6 +41,10 @@ pub(crate) struct GitDeps {
     pub(crate) prepare: Prepare,
     /// The writer.
     pub(crate) handle: Handle,
+    /// The table in force.
+    pub(crate) published: Published,
+    /// Who set the weights in force, and which commits were taken back.
+    pub(crate) weights: watch::Receiver<Arc<WeightFacts>>,
     /// Where it is told what is known of the config.
     pub(crate) config_facts: watch::Sender<ConfigFacts>,
     /// Where it is told how services are released.
@@ -57,6 +65,8 @@ pub(crate) struct GitKeeper {
     next: Instant,
     /// How often in a row the repository has not answered.
     failures: u32,
+    /// What was last told of a newest commit that is rejected.
+    told_rejected: Option<String>,
 }
 
 impl std::fmt::Debug for GitKeeper {
@@ -78,8 +88,10 @@ impl GitKeeper {
         let wake = Arc::new(Notify::new());
         let facts = watch::Sender::new(GitFacts::first(in_force));
         let hooks = HookReceiver::new(clone.source.hook_secret_file.clone(), Arc::clone(&wake));
-        let handle = GitopsHandle { source: clone.source.clone(), facts: facts.subscribe(), hooks, calls };
-        (Self { clone, deps, facts, calls: asked, wake, last: None, next: Instant::now(), failures: 0 }, handle)
+        let (source, weights) = (clone.source.clone(), deps.weights.clone());
+        let handle = GitopsHandle { source, facts: facts.subscribe(), weights, hooks, calls };
+        let (last, next, failures, told_rejected) = (None, Instant::now(), 0, None);
+        (Self { clone, deps, facts, calls: asked, wake, last, next, failures, told_rejected }, handle)
     }
 
     /// Looks now and then, when it is asked to, and on `hangup`, until `shutdown` ends.
@@ -197,6 +209,9 @@ impl GitKeeper {
 
     /// What is to be done about the newest commit.
     async fn take(&mut self, commit: GitCommit, terms: SyncTerms) -> Result<SyncDone, SyncError> {
+        if let Some(why) = self.rejection(&commit).filter(|_| !terms.rejected) {
+            return Err(self.rejected(why));
+        }
         let read = match self.read(commit.clone(), terms).await {
             Ok(read) => read,
             Err(problems) if terms.dry_run => return Err(SyncError::Refused(problems)),
@@ -233,6 +248,25 @@ impl GitKeeper {
         }
     }
 
+    /// Why a commit is not taken: its weights were taken back.
+    fn rejection(&self, commit: &GitCommit) -> Option<String> {
+        let overridden = overridden(&self.deps.published.load());
+        rejections::against(&self.deps.weights.borrow(), commit, &self.facts.borrow().in_force, &overridden)
+    }
+
+    /// Says that it is rejected; in the log only if that is new.
+    fn rejected(&mut self, why: String) -> SyncError {
+        if self.told_rejected.as_ref() != Some(&why) {
+            tracing::warn!(rejected = why, "the newest commit is not taken: its weights were taken back");
+            self.told_rejected = Some(why.clone());
+        }
+        self.facts.send_modify(|facts| {
+            facts.problems.clear();
+            facts.waits = None;
+        });
+        SyncError::Rejected(why)
+    }
+
     /// Reads the file of a commit, or says everything that is wrong with it.
     async fn read(&self, commit: GitCommit, terms: SyncTerms) -> Result<ReadCommit, Vec<String>> {
         let in_force = self.facts.borrow().in_force.clone();
@@ -250,7 +284,7 @@ impl GitKeeper {
         let content = in_background(move || read(&ConfigText { text, imported: None })).await;
         let content = content.unwrap_or_else(|| Err(vec!["the file could not be read; it is tried again".to_owned()]));
         let mut content = content.map_err(|problems| self.placed(&commit, problems))?;
-        content.specs.origin = Some(commit.origin());
+        content.specs.origin = Some(FileOrigin { insists: terms.rejected, ..commit.origin() });
         Ok(ReadCommit { commit, content })
     }
 

@@ -1,5 +1,7 @@
 //! How others ask what is known of the repository, and have it looked at now.
 
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::git_commit::GitCommit;
@@ -7,6 +9,7 @@ use super::git_facts::GitFacts;
 use super::hook_receiver::HookReceiver;
 use crate::config::GitopsConfig;
 use crate::control::handle::Applied;
+use crate::control::weight_marks::WeightFacts;
 
 /// How many calls may wait for the keeper.
 pub(super) const CALLS_MAX: usize = 16;
@@ -20,6 +23,8 @@ pub struct GitopsHandle {
     pub facts: watch::Receiver<GitFacts>,
     /// What forges call.
     pub(crate) hooks: HookReceiver,
+    /// Who set the weights in force, and which commits were taken back.
+    pub(crate) weights: watch::Receiver<Arc<WeightFacts>>,
     pub(super) calls: mpsc::Sender<SyncCall>,
 }
 
@@ -30,6 +35,8 @@ pub struct SyncTerms {
     pub dry_run: bool,
     /// Take the newest commit also when the branch was rewritten.
     pub rewritten: bool,
+    /// Put weights in force also where they were taken back.
+    pub rejected: bool,
 }
 
 /// A call, with where the answer goes.
@@ -59,6 +66,12 @@ pub enum SyncError {
     /// The commit is refused; everything that is wrong with it, a line each.
     #[error("the commit is refused, nothing changed: {}", .0.join("; "))]
     Refused(Vec<String>),
+    /// Its weights were taken back.
+    #[error(
+        "rejected: {0}; its weights are not put in force again. Commit other ones, or revert it; to put them in force \
+         all the same: pointsman sync --rejected"
+    )]
+    Rejected(String),
     /// An upgrade in place is going on.
     #[error("{0}")]
     Waits(String),

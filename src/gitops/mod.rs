@@ -3,7 +3,8 @@
 //! [`git_program`] calls git, hardened and within bounds; [`git_clone`] is the bare clone in the folder of the state,
 //! and what is read from it; [`git_commit`] is what is known of a commit; [`git_keeper`] looks again and again, and has
 //! the writer put a new commit in force; [`git_facts`] is what is shown of that; [`gitops_handle`] is how others ask;
-//! [`hook_receiver`] is what forges call when there is something new, and [`hook_signature`] whether they are believed.
+//! [`hook_receiver`] is what forges call when there is something new, and [`hook_signature`] whether they are believed;
+//! [`rejections`] says which commits were taken back.
 //!
 //! # What a commit may change
 //!
@@ -16,6 +17,14 @@
 //!
 //! `admin` and `state` are of one machine. They are in the local file beside `[gitops]`, which has nothing else, and a
 //! commit that has them is refused. The local file is read at the start only.
+//!
+//! # What was taken back
+//!
+//! A rollback is quicker than a commit, and must not be undone by one. So the writer marks the commit whose weights a
+//! rollback, or a rollout that is turned back, has taken back ([`crate::control::weight_marks`]), in the transaction of
+//! that revision. Its weights count by no way any more: the writer leaves them out of every file of that commit, and
+//! the keeper does not put the commit in force. A commit after it counts where it says something *new*, by the rule
+//! above.
 //!
 //! # What must stay true
 //!
@@ -34,3 +43,4 @@ mod git_program;
 pub(crate) mod gitops_handle;
 pub(crate) mod hook_receiver;
 pub(crate) mod hook_signature;
+pub(crate) mod rejections;

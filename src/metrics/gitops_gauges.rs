@@ -12,7 +12,7 @@ use crate::table::Table;
 pub(super) fn update(gitops: Option<&GitopsHandle>, table: &Table) {
     let Some(gitops) = gitops else { return };
     let facts = gitops.facts.borrow();
-    let state = facts.state(&overridden(table));
+    let state = facts.state(&overridden(table), &gitops.weights.borrow());
     for known in GitState::ALL {
         gauge!(names::GITOPS_STATE, "state" => known.word()).set(if known == state { 1.0 } else { 0.0 });
     }

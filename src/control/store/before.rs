@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Record, schema};
+use super::{Record, WeightNote, schema, weight_notes};
 
 /// What was there before a [`Record`].
 #[derive(Debug)]
@@ -16,6 +16,7 @@ pub(crate) struct Before {
     /// The file's state of a flag.
     flag_intent: Vec<(String, Option<String>)>,
     rollout: Option<(i64, Option<String>)>,
+    notes: Vec<WeightNote>,
 }
 
 impl Before {
@@ -43,7 +44,11 @@ impl Before {
             state.map(|state| (id, state))
         });
         let revision = record.revision.as_ref().map(|header| header.number.cast_signed());
-        Ok(Self { revision, drained, intent, flag_intent, rollout: rollout.transpose()? })
+        let note = |WeightNote { key, .. }: &WeightNote| {
+            Ok(WeightNote { key: key.clone(), text: weight_notes::text(db, key)? })
+        };
+        let notes = record.notes.iter().map(note).collect::<rusqlite::Result<_>>()?;
+        Ok(Self { revision, drained, intent, flag_intent, rollout: rollout.transpose()?, notes })
     }
 
     /// Puts it back.
@@ -78,6 +83,7 @@ impl Before {
                 None => db.execute(schema::FORGET_ROLLOUT, [id])?,
             };
         }
+        self.notes.iter().try_for_each(|note| weight_notes::put(&db, note))?;
         db.commit()
     }
 }

@@ -21,6 +21,7 @@ mod read_flags;
 mod rows;
 pub(crate) mod schema;
 pub(crate) mod slo_rows;
+mod weight_notes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -37,6 +38,7 @@ use super::experiment_difference::{ExperimentDifference, RunEnd};
 use super::flag_difference::FlagDifference;
 use super::planned::{Action, PlannedFlags};
 use super::service_intent::ServiceIntent;
+use super::weight_marks::WeightMarks;
 use crate::database::file_lock::FileLock;
 use crate::database::place::StorePlace;
 use before::Before;
@@ -45,6 +47,7 @@ use look::Looker;
 
 pub(crate) use error::StoreError;
 pub(crate) use mend::KnownState;
+pub(crate) use weight_notes::WeightNote;
 
 /// The revisions of a proxy.
 #[derive(Debug)]
@@ -85,6 +88,8 @@ pub struct Loaded {
     pub flag_intent: BTreeMap<Name, FlagState>,
     /// The last run of every experiment that ever ran.
     pub experiments: BTreeMap<Name, Arc<ExperimentRun>>,
+    /// Who set weights, and which commits were taken back.
+    pub marks: WeightMarks,
 }
 
 /// One transaction.
@@ -108,6 +113,8 @@ pub struct Record<'a> {
     pub experiments: &'a [ExperimentDifference],
     /// A rollout's number and its state.
     pub rollout: Option<(u64, &'a str)>,
+    /// What is noted of weights.
+    pub notes: Vec<WeightNote>,
 }
 
 /// A flag whose state changes.
@@ -144,9 +151,10 @@ impl Record<'_> {
     /// Whether there is nothing to write.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
-        let Self { revision, drained, intent, flag_intent, rollout, .. } = self;
+        let Self { revision, drained, intent, flag_intent, rollout, notes, .. } = self;
+        let of_file = drained.is_empty() && intent.is_empty() && flag_intent.is_empty();
         // The others come with a revision only.
-        revision.is_none() && drained.is_empty() && intent.is_empty() && flag_intent.is_empty() && rollout.is_none()
+        revision.is_none() && of_file && rollout.is_none() && notes.is_empty()
     }
 }
 
@@ -348,7 +356,7 @@ fn put_state(db: &Transaction<'_>, record: &Record<'_>) -> rusqlite::Result<()> 
     if let Some((id, state)) = record.rollout {
         db.prepare_cached(schema::PUT_ROLLOUT)?.execute(params![id.cast_signed(), state])?;
     }
-    Ok(())
+    record.notes.iter().try_for_each(|note| weight_notes::put(db, note))
 }
 
 #[cfg(test)]

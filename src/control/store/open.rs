@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use super::schema::{
-    ADD_FORCED, APPLICATION, CREATE, FORMAT, FROM_1_TO_2, FROM_2_TO_3, FROM_3_TO_4, FROM_4_TO_5, WITHOUT_MIRRORS,
+    ADD_MISSING, APPLICATION, CREATE, FORMAT, FROM_1_TO_2, FROM_2_TO_3, FROM_3_TO_4, FROM_4_TO_5, WITHOUT_MIRRORS,
 };
 use super::{Store, StoreError};
 use crate::database::file_lock::{self, Claimed};
@@ -39,7 +39,7 @@ pub(crate) fn open(path: &Path) -> Result<Store, StoreError> {
         if format <= 4 {
             db.execute_batch(FROM_4_TO_5).map_err(at)?;
         }
-        db.execute_batch(ADD_FORCED).map_err(at)?;
+        db.execute_batch(ADD_MISSING).map_err(at)?;
         sync_folder(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?;
     }
     let place = if read_only {

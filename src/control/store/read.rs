@@ -37,7 +37,8 @@ impl Store {
             let traffic = traffic.into_iter().map(|(name, traffic)| (name, Arc::new(traffic))).collect();
             let (flags, flag_intent) = (self.last_flag_states()?, self.flag_intent()?);
             let experiments = self.last_runs()?;
-            Ok(Loaded { revision, traffic, intent, flags, flag_intent, experiments })
+            let marks = self.weight_marks()?;
+            Ok(Loaded { revision, traffic, intent, flags, flag_intent, experiments, marks })
         })
     }
 

@@ -97,16 +97,24 @@ CREATE TABLE slo_hours (
     fault_slow     INTEGER NOT NULL,
     PRIMARY KEY (service, hour)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE weight_notes (
+    about TEXT PRIMARY KEY,
+    note  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 COMMIT;
 ";
 
 /// What a store of this format may lack: earlier programs made none, and do not mind one. So nothing may refer to it,
 /// and it refers to nothing.
-pub(crate) const ADD_FORCED: &str = "
+pub(crate) const ADD_MISSING: &str = "
 CREATE TABLE IF NOT EXISTS forced (
     revision INTEGER PRIMARY KEY,
     against  TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS weight_notes (
+    about TEXT PRIMARY KEY,
+    note  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Makes a store of format 1, which knew no rollouts, one of format 2.
@@ -255,6 +263,13 @@ pub(crate) const PUT_CHAOS_RUN: &str = "INSERT INTO chaos_runs (id, state) VALUE
 pub(crate) const FORGET_CHAOS_RUN: &str = "DELETE FROM chaos_runs WHERE id = ?1";
 pub(crate) const HAS_CHAOS_RUNS: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'chaos_runs'";
 pub(crate) const CHAOS_RUNS: &str = "SELECT id, state FROM chaos_runs ORDER BY id DESC LIMIT ?1";
+
+pub(crate) const HAS_WEIGHT_NOTES: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'weight_notes'";
+pub(crate) const WEIGHT_NOTES: &str = "SELECT about, note FROM weight_notes";
+pub(crate) const WEIGHT_NOTE: &str = "SELECT note FROM weight_notes WHERE about = ?1";
+pub(crate) const PUT_WEIGHT_NOTE: &str = "INSERT INTO weight_notes (about, note) VALUES (?1, ?2)
+    ON CONFLICT (about) DO UPDATE SET note = excluded.note";
+pub(crate) const FORGET_WEIGHT_NOTE: &str = "DELETE FROM weight_notes WHERE about = ?1";
 
 pub(crate) const COUNT_REVISIONS: &str = "SELECT count(*) FROM revisions";
 pub(crate) const LAST_REVISION: &str = "SELECT coalesce(max(number), 0) FROM revisions";

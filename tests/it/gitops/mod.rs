@@ -2,3 +2,4 @@
 
 mod followed;
 mod hooks;
+mod rejected;
