@@ -4,11 +4,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::revisions::timestamp;
+use crate::config::{WriteBackConfig, WriteBackTarget};
 use crate::control::weight_marks::RejectedCommit;
 use crate::gitops::git_commit::GitCommit;
 use crate::gitops::git_facts::{GitFacts, overridden};
 use crate::gitops::gitops_handle::GitopsHandle;
 use crate::gitops::rejections::{self, StandingRejection};
+use crate::gitops::write_back_state::{WriteBackFacts, WrittenCommit};
 use crate::table::Table;
 
 /// The repository, and how what is in force is to it.
@@ -48,6 +50,48 @@ pub(crate) struct RepositoryView {
     rejected: Vec<RejectedView>,
     /// Why the newest commit is not taken, if its weights were taken back.
     rejection: Option<String>,
+    /// What was written to the repository.
+    write_back: WriteBackView,
+}
+
+/// What was written to the repository of what changes at run time.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = WriteBack)]
+pub(crate) struct WriteBackView {
+    /// `off`, `branch` (a branch of its own, to be merged) or `commit` (on the branch itself).
+    mode: &'static str,
+    /// The last commit since the start.
+    last: Option<WrittenView>,
+    /// Why what is in force could not be written the last time.
+    problem: Option<String>,
+}
+
+/// A commit of the proxy's own.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = WrittenCommit)]
+pub(crate) struct WrittenView {
+    /// Its hash.
+    commit: String,
+    /// The branch that it was pushed to.
+    branch: String,
+    /// The revision that it writes down.
+    revision: u64,
+}
+
+impl WriteBackView {
+    fn of(terms: Option<&WriteBackConfig>, WriteBackFacts { written: _, last, problem }: &WriteBackFacts) -> Self {
+        let mode = match terms.map(|terms| terms.target) {
+            None => "off",
+            Some(WriteBackTarget::Proposal) => "branch",
+            Some(WriteBackTarget::Branch) => "commit",
+        };
+        let last = last.as_ref().map(|WrittenCommit { commit, branch, revision }| WrittenView {
+            commit: commit.clone(),
+            branch: branch.clone(),
+            revision: *revision,
+        });
+        Self { mode, last, problem: problem.clone() }
+    }
 }
 
 /// A commit whose weights were taken back by a rollback, or by a rollout that was turned back.
@@ -113,7 +157,8 @@ impl RepositoryView {
     #[must_use]
     pub(crate) fn of(gitops: &GitopsHandle, table: &Table) -> Self {
         let (facts, overridden) = (gitops.facts.borrow(), overridden(table));
-        let GitFacts { in_force, newest, fetched_at_ms, problems, unreachable, waits, needs_restart } = &*facts;
+        let GitFacts { in_force, newest, fetched_at_ms, problems, unreachable, waits, needs_restart, write_back } =
+            &*facts;
         let (source, weights) = (&gitops.source, gitops.weights.borrow());
         Self {
             state: facts.state(&overridden, &weights).word(),
@@ -129,6 +174,7 @@ impl RepositoryView {
             waits: waits.clone(),
             needs_restart: needs_restart.clone(),
             rejected: rejections::standing(&weights, &overridden).into_iter().map(RejectedView::of).collect(),
+            write_back: WriteBackView::of(source.write_back.as_ref(), write_back),
             rejection: rejections::against(&weights, newest, in_force, &overridden),
             overridden,
         }

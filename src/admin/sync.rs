@@ -14,7 +14,9 @@ use super::change_response::ChangeResponse;
 use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
 use super::repository_view::{CommitView, RepositoryView};
+use crate::gitops::commit_word::{CommitWord, CommitWordError};
 use crate::gitops::gitops_handle::{GitopsHandle, SyncDone, SyncError, SyncTerms};
+use crate::problem::Problem;
 
 /// How the repository is looked at.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -24,6 +26,8 @@ pub(crate) struct SyncBody {
     pub rewritten: Option<bool>,
     /// Put the weights of the newest commit in force also where they were taken back.
     pub rejected: Option<bool>,
+    /// With `dry_run`: another commit than the newest one, by its hash, its branch, or a name below `refs/`.
+    pub commit: Option<String>,
 }
 
 /// The newest commit, and what came of it; with a dry run, what would.
@@ -83,11 +87,20 @@ pub(crate) async fn post(
     let gitops = gitops(&admin)?;
     let (rewritten, rejected) = (body.rewritten.unwrap_or_default(), body.rejected.unwrap_or_default());
     tracing::info!(author = %author, dry_run, rewritten, rejected, "a look at the repository is asked for");
-    let terms = SyncTerms { dry_run, rewritten, rejected };
-    let SyncDone { commit, applied, needs_restart } = gitops.sync(terms).await?;
+    let SyncDone { commit, applied, needs_restart } = match body.commit {
+        None => gitops.sync(SyncTerms { dry_run, rewritten, rejected }).await?,
+        Some(_) if !dry_run => return Err(ProblemDetails::of_problems(vec![only_dry()])),
+        Some(word) => gitops.preview(CommitWord::parse(&word).map_err(SyncError::Unknown)?).await?,
+    };
     let change = ChangeResponse::new(applied, dry_run, &admin.table(), admin.exporter.sources().now_ms());
     let change = change.with_rollouts(&admin.exporter.sources().rollouts.borrow());
     Ok(Json(SyncResponse { commit: CommitView::of(&commit), change, needs_restart }))
+}
+
+/// A commit that is not the newest one can only be looked at.
+fn only_dry() -> Problem {
+    let remedy = "add ?dry_run=true; to put it in force, make it the newest commit of the branch";
+    Problem::invalid("commit", "a commit", "one with ?dry_run=true only: what is in force is the newest commit", remedy)
 }
 
 /// How the repository is asked.
@@ -103,6 +116,8 @@ impl From<SyncError> for ProblemDetails {
         let (status, word) = match &error {
             SyncError::Unreachable(_) => (StatusCode::BAD_GATEWAY, "repository_unreachable"),
             SyncError::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "commit_refused"),
+            SyncError::Unknown(CommitWordError::Word(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_commit"),
+            SyncError::Unknown(_) => (StatusCode::NOT_FOUND, "unknown_commit"),
             SyncError::Rejected(_) => (StatusCode::CONFLICT, "commit_rejected"),
             SyncError::Waits(_) => (StatusCode::SERVICE_UNAVAILABLE, "upgrading"),
             SyncError::Gone => (StatusCode::SERVICE_UNAVAILABLE, "keeper_gone"),

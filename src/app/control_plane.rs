@@ -155,8 +155,8 @@ impl ControlPlane {
         let resolver = resolver(&published, &handle, &self.config);
         let (targets, notified) = watch::channel(self.config.releases.notify.clone());
         let (releases, known) = watch::channel(Arc::new(ReleaseSettings::of(&self.config)));
-        let (told, clients) = (ConfigChannels { facts, releases, weights: watches.weights }, Arc::clone(&tls.clients));
-        let FollowedConfig { watch, keeper, gitops } = self.origin.follow(self.config, &resolver, clients, told);
+        let told = ConfigChannels { facts, releases, weights: watches.weights, registry: Arc::clone(&registry) };
+        let FollowedConfig { watch, keeper, gitops } = self.origin.follow(self.config, &resolver, &tls.clients, told);
         let (jwt, fetcher) = self.token_verifier.map(|tokens| (tokens.verifier, tokens.fetcher)).unzip();
         let certificate_reloader = Reloader::new(MaterialSource::new(&tls, &access, jwt.as_ref(), self.calls.tokens()));
         let files = watch.as_ref().map(Reloader::files).into_iter().chain([certificate_reloader.files()]).collect();

@@ -19,6 +19,7 @@ use crate::endpoints::resolve::Resolver;
 use crate::files::reload::Reloader;
 use crate::gitops::git_keeper::{GitDeps, GitKeeper};
 use crate::gitops::gitops_handle::GitopsHandle;
+use crate::stats::Registry;
 use crate::tls::Clients;
 
 /// Where the config of a process is from.
@@ -47,6 +48,8 @@ pub(crate) struct ConfigChannels {
     pub(crate) facts: watch::Sender<ConfigFacts>,
     pub(crate) releases: watch::Sender<Arc<ReleaseSettings>>,
     pub(crate) weights: watch::Receiver<Arc<WeightFacts>>,
+    /// Which rollouts are under way.
+    pub(crate) registry: Arc<Registry>,
 }
 
 impl ConfigOrigin {
@@ -73,9 +76,10 @@ impl ConfigOrigin {
         self,
         running: Config,
         resolver: &Resolver,
-        clients: Arc<Clients>,
+        clients: &Arc<Clients>,
         told: ConfigChannels,
     ) -> FollowedConfig {
+        let clients = Arc::clone(clients);
         let none = FollowedConfig { watch: None, keeper: None, gitops: None };
         match self {
             Self::File(file) => {
@@ -89,6 +93,7 @@ impl ConfigOrigin {
                     handle: resolver.handle.clone(),
                     published: Arc::clone(&resolver.published),
                     weights: told.weights,
+                    registry: told.registry,
                     config_facts: told.facts,
                     releases: told.releases,
                 };

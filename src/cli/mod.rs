@@ -9,6 +9,7 @@ pub mod check;
 pub mod client;
 mod config_words;
 pub mod demo;
+pub mod diff;
 pub mod endpoint;
 pub mod experiment;
 pub mod explain;
@@ -48,6 +49,9 @@ pub const EXIT_USAGE: u8 = 64;
 
 /// The process cannot start, or a call failed.
 pub const EXIT_FAILED: u8 = 1;
+
+/// A commit that was asked about would not be put in force.
+pub const EXIT_DECLINED: u8 = 2;
 
 /// What is in the environment, for those who do not write it at every command. It is not clap that reads it: clap takes
 /// what came from there for written, and shows it as needed when it says how a command is used.
@@ -99,6 +103,7 @@ enum Command {
     Flip(change::FlipArgs),
     Rollback(change::RollbackArgs),
     Sync(sync::SyncArgs),
+    Diff(diff::DiffArgs),
     History(history::HistoryArgs),
     Explain(explain::ExplainArgs),
     Flag(flag::FlagArgs),
@@ -133,6 +138,7 @@ pub fn main() -> ExitCode {
         Command::Flip(args) => change::flip(remote, args),
         Command::Rollback(args) => change::rollback(remote, args),
         Command::Sync(args) => sync::run(remote, &args),
+        Command::Diff(args) => diff::run(remote, &args),
         Command::History(args) => history::run(remote, &args),
         Command::Explain(args) => explain::run(remote, &args),
         Command::Flag(args) => flag::run(remote, args),
@@ -154,6 +160,9 @@ pub enum CommandError {
     /// The call to the admin API.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// A commit would not be put in force.
+    #[error(transparent)]
+    Declined(CallError),
     /// The arguments.
     #[error("{0}")]
     Usage(String),
@@ -182,6 +191,7 @@ impl CommandError {
     fn code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Call(CallError::Address(_) | CallError::Tls(_)) => EXIT_USAGE,
+            Self::Declined(_) => EXIT_DECLINED,
             Self::Call(_) | Self::Unknown(_) | Self::Unfinished(_) | Self::NotHeld(_) => EXIT_FAILED,
         }
     }
@@ -190,7 +200,7 @@ impl CommandError {
     fn to_json(&self) -> Option<Value> {
         let problem = |title: &str| serde_json::json!({ "title": title, "detail": chain(self) });
         match self {
-            Self::Call(error) => Some(error.to_json()),
+            Self::Call(error) | Self::Declined(error) => Some(error.to_json()),
             Self::Usage(_) => Some(problem("wrong usage")),
             Self::Unknown(_) => Some(problem("not found")),
             Self::Unfinished(_) | Self::NotHeld(_) => None,

@@ -38,7 +38,7 @@ pub fn run(remote: &Remote, args: &SyncArgs) -> Result<(), CommandError> {
 }
 
 /// What came of it, in words.
-fn show(answer: &Value) -> String {
+pub(super) fn show(answer: &Value) -> String {
     let restart = list(answer, "needs_restart").filter_map(Value::as_str);
     let restart = restart.map(|key| format!("  {}: {key}\n", toned("takes a restart", TextTone::Warn)));
     let lines = commit_line(&answer["commit"]) + &change_lines(&answer["change"]);
@@ -80,6 +80,15 @@ pub(super) fn status_lines(gitops: &Value) -> String {
             text += &format!("  {}: {why}\n", toned(word, TextTone::Warn));
         }
     }
+    let written = &gitops["write_back"]["last"];
+    if let Some(commit) = written["commit"].as_str() {
+        let short: String = commit.chars().take(8).collect();
+        let (branch, revision) = (member(written, "branch"), &written["revision"]);
+        text += &format!("  written back: {short} on {branch}, revision {revision}\n");
+    }
+    if let Some(why) = gitops["write_back"]["problem"].as_str() {
+        text += &format!("  {}: {why}\n", toned("not written back", TextTone::Bad));
+    }
     let overridden: Vec<_> = list(gitops, "overridden").filter_map(Value::as_str).collect();
     if !overridden.is_empty() {
         text += &format!("  {}: {}\n", toned("not as the commit says", TextTone::Warn), overridden.join(", "));
@@ -110,8 +119,13 @@ mod tests {
         gitops["unreachable"] = json!("gone");
         gitops["rejection"] = json!("12345678 because it fails (by ada, revision 4, of shop)");
         gitops["overridden"] = json!(["shop", "flag dark"]);
+        gitops["write_back"] = json!({
+            "last": {"commit": "0123456789ab", "branch": "main", "revision": 4}, "problem": "the branch is protected"
+        });
         let text = status_lines(&gitops);
         for line in [
+            "written back: 01234567 on main, revision 4",
+            "not written back: the branch is protected",
             "newest:   commit abcdefab",
             "refused: abcdefab:p.toml: line 3: no",
             "rejected: 12345678 because it fails",

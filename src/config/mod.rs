@@ -32,6 +32,7 @@ mod repository;
 pub(crate) mod service;
 mod tls;
 mod url;
+mod write_back_terms;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -70,8 +71,10 @@ pub use self::release::releases::RolloutSections;
 pub use self::release::section::RolloutSection;
 pub use self::release::settings::ReleaseSettings;
 use self::repository::OfMachine;
+pub(crate) use self::repository::is_branch_name;
 pub use self::repository::{GitopsConfig, GitopsWords, LocalConfig, is_local, parse_local};
 use self::service::RawService;
+pub use self::write_back_terms::{Committer, WriteBackConfig, WriteBackTarget};
 use crate::experiment::definition::ExperimentSpec;
 pub use crate::problem::{Problem, ProblemKind, Problems};
 use crate::rollout::release::Releases;

@@ -19,6 +19,7 @@ use super::reader::config_path::ConfigPath;
 use super::reader::input::Input;
 use super::reader::report::{ErrorGuaranteed, Report};
 use super::reader::units::{Setting, TimeSpan};
+use super::write_back_terms::{self, WriteBackConfig};
 use crate::problem::{Mismatch, Problems};
 
 /// How often a repository is asked by default. A hook is what makes it quick.
@@ -53,6 +54,8 @@ pub struct GitopsConfig {
     pub hook_secret_file: Option<PathBuf>,
     /// Where git finds its settings and credential helpers; none: nowhere.
     pub home: Option<PathBuf>,
+    /// How what changes at run time is written to it; none: not at all.
+    pub write_back: Option<WriteBackConfig>,
 }
 
 /// What the command line says of the repository; it stands above the file.
@@ -83,6 +86,8 @@ struct RawGitops {
     interval: Option<Setting<TimeSpan>>,
     hook_secret_file: Option<String>,
     home: Option<String>,
+    write_back: Option<String>,
+    committer: Option<String>,
 }
 
 /// Whether a text is that of a local file: it names a repository.
@@ -130,6 +135,8 @@ impl RawGitops {
         let home = self.home.as_deref().map(|home| check::file(home, build.base, &at.key("home"), report)).transpose();
         let secret_at = at.key("hook_secret_file");
         let hook_secret_file = check::secret_file(self.hook_secret_file.as_deref(), build.base, &secret_at, report);
+        let (mode, committer) = (self.write_back.as_deref(), self.committer.as_deref());
+        let write_back = write_back_terms::build(mode, committer, at, report);
         Ok(GitopsConfig {
             repository: repository?,
             branch: branch?,
@@ -137,6 +144,7 @@ impl RawGitops {
             interval: interval?.0,
             hook_secret_file: hook_secret_file?,
             home: home?,
+            write_back: write_back?,
         })
     }
 }
@@ -168,13 +176,19 @@ fn repository(text: Option<&str>, at: &ConfigPath<'_>, report: &mut Report<'_>) 
     Ok(text.to_owned())
 }
 
-/// A branch, in characters that mean nothing else to git.
-fn branch(text: &str, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<String, ErrorGuaranteed> {
+/// Whether a text can be the name of a branch, and nothing else to git.
+#[must_use]
+pub(crate) fn is_branch_name(text: &str) -> bool {
     let known = |c: char| c.is_ascii_alphanumeric() || "._/-+@#".contains(c);
     let part =
         |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with('.') && !part.ends_with(".lock");
     let good = text.chars().all(known) && text.split('/').all(part) && !text.starts_with('-') && !text.contains("..");
-    if good && text != "@" {
+    good && text != "@"
+}
+
+/// A branch, in characters that mean nothing else to git.
+fn branch(text: &str, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<String, ErrorGuaranteed> {
+    if is_branch_name(text) {
         return Ok(text.to_owned());
     }
     let wanted = "the name of a branch, without refs/heads/: letters, digits and any of ._/-+@#";
@@ -231,6 +245,7 @@ impl OfMachine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::WriteBackTarget;
 
     fn lines(text: &str) -> Vec<String> {
         let (read, _files) = parse_local(text, Path::new("/etc"), &GitopsWords::default());
@@ -255,7 +270,7 @@ mod tests {
     fn the_example_has_every_key() {
         let text = include_str!("../../config/gitops.toml");
         assert_eq!(lines(text), Vec::<String>::new());
-        let keys = ["repository", "branch", "path", "interval", "hook_secret_file", "home"];
+        let keys = ["repository", "branch", "path", "interval", "hook_secret_file", "home", "write_back", "committer"];
         let missing: Vec<_> = keys.iter().filter(|key| !text.contains(&format!("\n{key} = "))).collect();
         assert!(missing.is_empty(), "config/gitops.toml lacks {missing:?}");
         let strange = lines("[gitops]\nrepository = \"file:///a\"\nx = 1");
@@ -285,6 +300,26 @@ mod tests {
             assert!(found.len() == 1 && found[0].contains("a user or a password in the URL"), "{secret}: {found:?}");
             assert!(!found[0].contains("secret"), "{found:?}");
         }
+    }
+
+    #[test]
+    fn what_is_written_back_is_off_a_proposal_or_a_commit() {
+        let written = |keys: &str| {
+            let text = format!("[gitops]\nrepository = \"file:///a\"\n{keys}");
+            parse_local(&text, Path::new("/etc"), &GitopsWords::default()).0.map(|local| local.gitops.write_back)
+        };
+        assert_eq!(written("write_back = \"off\"").ok(), Some(None));
+        let terms = written("write_back = \"commit\"\ncommitter = \"A B <a@b>\"").ok().flatten().expect("terms");
+        assert_eq!(
+            (terms.target, &*terms.committer.name, &*terms.committer.mail),
+            (WriteBackTarget::Branch, "A B", "a@b")
+        );
+        let terms = written("write_back = \"branch\"").ok().flatten().expect("terms");
+        assert_eq!((terms.target, &*terms.committer.name), (WriteBackTarget::Proposal, "Pointsman"));
+        let bad = "[gitops]\nrepository = \"file:///a\"\nwrite_back = \"on\"\ncommitter = \"a@b\"";
+        let found = lines(bad);
+        assert!(found[0].starts_with("line 3: gitops.write_back: found \"on\""), "{found:?}");
+        assert!(found[1].starts_with("line 4: gitops.committer: found \"a@b\", want NAME <MAIL>"), "{found:?}");
     }
 
     #[test]

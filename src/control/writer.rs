@@ -50,7 +50,7 @@ pub struct Writer {
     experiments: watch::Sender<Arc<ExperimentStates>>,
     /// The same, for what counts their users.
     trials: RunningTrials,
-    /// Who set the weights in force, told before the table that has them.
+    /// Who set the weights in force, told after the table that has them: what is woken by it looks at that.
     weights: watch::Sender<Arc<WeightFacts>>,
     /// Whether that is because its files are not where they were.
     misplaced: bool,
@@ -293,10 +293,11 @@ impl Writer {
         }
         let new = changed.then_some(NewRevision { number: revision, forced });
         self.commit(request, &planned, new.as_ref())?.inspect_err(|error| refused(request, error))?;
-        self.enter(revision, &request.change, &mut planned);
+        self.enter(revision, &request.change, &planned);
         if let Some(table) = table {
             self.publisher.publish(table);
         }
+        self.enter_marks(&mut planned);
         if changed {
             log(revision, request, &planned);
         }
@@ -323,7 +324,7 @@ impl Writer {
     }
 
     /// Takes what was committed into the state.
-    fn enter(&mut self, revision: u64, change: &Change, planned: &mut Planned) {
+    fn enter(&mut self, revision: u64, change: &Change, planned: &Planned) {
         let state = &mut self.state;
         state.revision = revision;
         state.traffic.extend(planned.next.iter().map(|(name, next)| (name.clone(), Arc::clone(next))));
@@ -343,7 +344,6 @@ impl Writer {
             self.trials.set_experiments(state.experiments.trials());
             self.experiments.send_replace(Arc::new(state.experiments.clone()));
         }
-        self.enter_marks(planned);
     }
 }
 

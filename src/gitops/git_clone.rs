@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::git_commit::{FORMAT, GitCommit};
-use super::git_program::{GitError, GitLimits, GitProgram};
+use super::git_program::{GitError, GitInput, GitLimits, GitProgram};
 use crate::config::GitopsConfig;
 use crate::problem::utf8;
 
@@ -27,10 +27,10 @@ const SOURCE_FILE: &str = "pointsman-source";
 const TEXT_BYTES_MAX: u64 = 8 << 20;
 
 /// What is read in the clone takes no network.
-const LOOK: GitLimits = GitLimits { time: Duration::from_secs(20), output: 8 << 20, file: 1 << 20 };
+pub(super) const LOOK: GitLimits = GitLimits { time: Duration::from_secs(20), output: 8 << 20, file: 1 << 20 };
 
 /// What a fetch may take: a repository of configs is small, and one of everything is not for this.
-const FETCH: GitLimits = GitLimits { time: Duration::from_secs(120), output: 1 << 20, file: 256 << 20 };
+pub(super) const FETCH: GitLimits = GitLimits { time: Duration::from_secs(120), output: 1 << 20, file: 256 << 20 };
 
 /// A lock that is older was left by a git that was killed: no call takes so long.
 const LOCK_AGE: Duration = Duration::from_secs(300);
@@ -161,7 +161,7 @@ impl GitClone {
         self.commit(IN_FORCE).await.ok()
     }
 
-    async fn commit(&self, name: &str) -> Result<GitCommit, GitErrorText> {
+    pub(super) async fn commit(&self, name: &str) -> Result<GitCommit, GitErrorText> {
         let arguments = ["show", "--no-patch", "--no-show-signature", FORMAT, "--end-of-options", name];
         let said = self.call(&arguments, LOOK).await?;
         GitCommit::parse(&said).ok_or_else(|| self.error(format!("{name} is no commit")))
@@ -214,11 +214,25 @@ impl GitClone {
         format!("{}:{}", commit.short(), self.source.path)
     }
 
-    async fn call(&self, arguments: &[&str], limits: GitLimits) -> Result<Vec<u8>, GitErrorText> {
-        self.program.call(arguments, limits).await.map_err(|error: GitError| self.error(error.to_string()))
+    pub(super) async fn call(&self, arguments: &[&str], limits: GitLimits) -> Result<Vec<u8>, GitErrorText> {
+        self.call_with(arguments, &GitInput::default(), limits).await
     }
 
-    fn error(&self, text: String) -> GitErrorText {
+    pub(super) async fn call_with(
+        &self,
+        arguments: &[&str],
+        input: &GitInput<'_>,
+        limits: GitLimits,
+    ) -> Result<Vec<u8>, GitErrorText> {
+        self.program.call(arguments, input, limits).await.map_err(|error: GitError| self.error(error.to_string()))
+    }
+
+    /// The folder of the clone.
+    pub(super) fn folder_of_git(&self) -> &Path {
+        &self.program.folder
+    }
+
+    pub(super) fn error(&self, text: String) -> GitErrorText {
         GitErrorText { repository: self.source.repository.clone(), text }
     }
 

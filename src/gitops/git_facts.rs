@@ -6,7 +6,8 @@ use crate::table::flag_state::FlagState;
 
 use super::git_commit::GitCommit;
 use super::rejections::against;
-use crate::control::weight_marks::WeightFacts;
+use super::write_back_state::WriteBackFacts;
+use crate::control::weight_marks::{WeightFacts, WeightSubject};
 
 /// What is known of the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct GitFacts {
     pub waits: Option<String>,
     /// What of the commit in force takes a restart.
     pub needs_restart: Vec<String>,
+    /// What was written to it.
+    pub write_back: WriteBackFacts,
 }
 
 /// How the repository and what is in force are to each other.
@@ -74,6 +77,7 @@ impl GitFacts {
             unreachable: None,
             waits: None,
             needs_restart: Vec::new(),
+            write_back: WriteBackFacts::default(),
         }
     }
 
@@ -102,14 +106,19 @@ impl GitFacts {
 /// changed that at run time.
 #[must_use]
 pub(crate) fn overridden(table: &Table) -> Vec<String> {
+    overridden_subjects(table).iter().map(ToString::to_string).collect()
+}
+
+/// The same, by their kinds.
+pub(super) fn overridden_subjects(table: &Table) -> Vec<WeightSubject> {
     let services = table.services().filter(|service| !same_split(&service.weights(), &service.spec.split));
-    let services = services.map(|service| service.spec.name.to_string());
+    let services = services.map(|service| WeightSubject::Service(service.spec.name.clone()));
     let flags = table.flags().flags.iter().filter(|flag| !is_first(&flag.state, &flag.spec));
-    services.chain(flags.map(|flag| format!("flag {}", flag.spec.name))).collect()
+    services.chain(flags.map(|flag| WeightSubject::Flag(flag.spec.name.clone()))).collect()
 }
 
 /// Whether a flag serves the weights of its definition, also to other users.
-fn is_first(state: &FlagState, spec: &crate::table::spec::flag::FlagSpec) -> bool {
+pub(super) fn is_first(state: &FlagState, spec: &crate::table::spec::flag::FlagSpec) -> bool {
     let first = FlagState::first(spec);
     let mut rules = spec.rules().iter();
     let same = |rule: &crate::table::spec::flag::FlagRuleSpec| {

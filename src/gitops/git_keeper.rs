@@ -14,6 +14,7 @@ use super::git_facts::{GitFacts, overridden};
 use super::gitops_handle::{CALLS_MAX, GitopsHandle, SyncCall, SyncDone, SyncError, SyncTerms};
 use super::hook_receiver::HookReceiver;
 use super::rejections;
+use super::write_back_state::WriteBack;
 use crate::config::ReleaseSettings;
 use crate::control::Handle;
 use crate::control::file_origin::FileOrigin;
@@ -23,6 +24,7 @@ use crate::control::watch::{ConfigFacts, ConfigText, FileContent, Prepare, ReadC
 use crate::control::weight_marks::WeightFacts;
 use crate::files::watcher::in_background;
 use crate::problem::chain;
+use crate::stats::Registry;
 
 /// The longest pause between two looks at a repository that does not answer, unless its interval is longer.
 const PAUSE_MAX: Duration = Duration::from_secs(300);
@@ -45,6 +47,8 @@ pub(crate) struct GitDeps {
     pub(crate) published: Published,
     /// Who set the weights in force, and which commits were taken back.
     pub(crate) weights: watch::Receiver<Arc<WeightFacts>>,
+    /// Which rollouts are under way.
+    pub(crate) registry: Arc<Registry>,
     /// Where it is told what is known of the config.
     pub(crate) config_facts: watch::Sender<ConfigFacts>,
     /// Where it is told how services are released.
@@ -53,9 +57,11 @@ pub(crate) struct GitDeps {
 
 /// Keeps the traffic as the newest commit says.
 pub(crate) struct GitKeeper {
-    clone: GitClone,
-    deps: GitDeps,
-    facts: watch::Sender<GitFacts>,
+    pub(super) clone: GitClone,
+    pub(super) deps: GitDeps,
+    pub(super) facts: watch::Sender<GitFacts>,
+    /// What is written to the repository.
+    pub(super) write_back: WriteBack,
     calls: mpsc::Receiver<SyncCall>,
     /// A hook has come since the last look.
     wake: Arc<Notify>,
@@ -91,7 +97,8 @@ impl GitKeeper {
         let (source, weights) = (clone.source.clone(), deps.weights.clone());
         let handle = GitopsHandle { source, facts: facts.subscribe(), weights, hooks, calls };
         let (last, next, failures, told_rejected) = (None, Instant::now(), 0, None);
-        (Self { clone, deps, facts, calls: asked, wake, last, next, failures, told_rejected }, handle)
+        let write_back = WriteBack::new(deps.weights.clone());
+        (Self { clone, deps, facts, write_back, calls: asked, wake, last, next, failures, told_rejected }, handle)
     }
 
     /// Looks now and then, when it is asked to, and on `hangup`, until `shutdown` ends.
@@ -110,7 +117,10 @@ impl GitKeeper {
         loop {
             tokio::select! {
                 Some(call) = self.calls.recv() => {
-                    let done = self.look(call.terms).await;
+                    let done = match call.about {
+                        Some(commit) => self.preview(&commit).await,
+                        None => self.look(call.terms).await,
+                    };
                     // Who does not wait any more needs no answer.
                     let _heard = call.answer.send(done);
                 }
@@ -122,6 +132,7 @@ impl GitKeeper {
                 }
                 () = self.wake.notified() => self.next = self.next.min(self.hooked()),
                 () = sleep_until(self.next) => self.poll().await,
+                () = self.write_back.wanted() => self.write_back().await,
             }
         }
     }
@@ -151,7 +162,7 @@ impl GitKeeper {
     }
 
     /// Fetches the newest commit and puts it in force, or says what would come of it.
-    async fn look(&mut self, terms: SyncTerms) -> Result<SyncDone, SyncError> {
+    pub(super) async fn look(&mut self, terms: SyncTerms) -> Result<SyncDone, SyncError> {
         self.last = Some(Instant::now());
         let fetched = match self.clone.fetch(terms.rewritten).await {
             Ok(commit) => commit,
@@ -208,9 +219,9 @@ impl GitKeeper {
     }
 
     /// What is to be done about the newest commit.
-    async fn take(&mut self, commit: GitCommit, terms: SyncTerms) -> Result<SyncDone, SyncError> {
+    pub(super) async fn take(&mut self, commit: GitCommit, terms: SyncTerms) -> Result<SyncDone, SyncError> {
         if let Some(why) = self.rejection(&commit).filter(|_| !terms.rejected) {
-            return Err(self.rejected(why));
+            return Err(if terms.dry_run { SyncError::Rejected(why) } else { self.rejected(why) });
         }
         let read = match self.read(commit.clone(), terms).await {
             Ok(read) => read,

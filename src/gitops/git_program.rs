@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
@@ -75,6 +75,15 @@ pub(super) struct GitLimits {
     pub(super) file: u64,
 }
 
+/// What a call gets besides its arguments.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct GitInput<'a> {
+    /// What it reads; none: nothing.
+    pub(super) stdin: Option<&'a [u8]>,
+    /// More of an environment.
+    pub(super) environment: &'a [(&'a str, String)],
+}
+
 /// Why a call of git came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GitError {
@@ -139,15 +148,20 @@ impl Drop for Group {
 
 impl GitProgram {
     /// Calls git; `arguments` begin with the command.
-    pub(super) async fn call(&self, arguments: &[&str], limits: GitLimits) -> Result<Vec<u8>, GitError> {
+    pub(super) async fn call(
+        &self,
+        arguments: &[&str],
+        input: &GitInput<'_>,
+        limits: GitLimits,
+    ) -> Result<Vec<u8>, GitError> {
         let command = || (*arguments.first().unwrap_or(&"")).to_owned();
-        let mut child = self.command(arguments).spawn().map_err(GitError::Start)?;
+        let mut child = self.command(arguments, input).spawn().map_err(GitError::Start)?;
         let group = Group(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)));
         let bound = Rlimit { current: Some(limits.file), maximum: Some(limits.file) };
         // What has ended already has no use for it.
         let _bound = prlimit(group.0, Resource::Fsize, bound);
         let too_large = || GitError::TooLarge { command: command(), mebibytes: limits.file.div_ceil(1 << 20) };
-        let said = match timeout(limits.time, listen(&mut child, limits.output)).await {
+        let said = match timeout(limits.time, listen(&mut child, input, limits.output)).await {
             Ok(Ok(Some(said))) => said,
             Ok(Ok(None)) => return Err(too_large()),
             Ok(Err(error)) => return Err(GitError::Read(error)),
@@ -170,16 +184,18 @@ impl GitProgram {
         Err(GitError::Refused { command: command(), complaint, code: status.code() })
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    fn command(&self, arguments: &[&str], input: &GitInput<'_>) -> Command {
         let mut command = Command::new("git");
         command.env_clear().env("HOME", &self.home);
         command.envs(INHERITED.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.envs(ENVIRONMENT);
+        command.envs(input.environment.iter().map(|(name, value)| (name, value)));
         for setting in SETTINGS {
             command.args(["-c", setting]);
         }
         command.arg("--git-dir").arg(&self.folder).args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(if input.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true).current_dir(existing(&self.folder));
         command
     }
@@ -192,8 +208,15 @@ fn existing(folder: &Path) -> &Path {
 }
 
 /// Reads what the child says until it has ended; none when that is too much.
-async fn listen(child: &mut Child, output_max: usize) -> io::Result<Option<GitSaid>> {
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+async fn listen(child: &mut Child, input: &GitInput<'_>, output_max: usize) -> io::Result<Option<GitSaid>> {
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let told = async {
+        if let (Some(mut stdin), Some(input)) = (stdin, input.stdin) {
+            // One that ends before it has read all says itself why.
+            drop(stdin.write_all(input).await);
+        }
+        Ok(())
+    };
     let output = async {
         let mut output = Vec::new();
         if let Some(stdout) = stdout {
@@ -201,9 +224,9 @@ async fn listen(child: &mut Child, output_max: usize) -> io::Result<Option<GitSa
         }
         if output.len() > output_max { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(output) }
     };
-    let read = tokio::try_join!(output, complaint(stderr));
+    let read = tokio::try_join!(output, complaint(stderr), told);
     match read {
-        Ok((output, complaint)) => Ok(Some(GitSaid { output, complaint, status: child.wait().await? })),
+        Ok((output, complaint, ())) => Ok(Some(GitSaid { output, complaint, status: child.wait().await? })),
         Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Ok(None),
         Err(error) => Err(error),
     }
@@ -247,7 +270,7 @@ mod tests {
         let folder = std::env::temp_dir();
         let alias = format!("alias.x=!{script}");
         let program = GitProgram { folder: folder.join("none.git"), home: folder };
-        program.call(&["-c", &alias, "x"], limits).await
+        program.call(&["-c", &alias, "x"], &GitInput::default(), limits).await
     }
 
     #[tokio::test]

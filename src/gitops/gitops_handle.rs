@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::commit_word::{CommitWord, CommitWordError};
 use super::git_commit::GitCommit;
 use super::git_facts::GitFacts;
 use super::hook_receiver::HookReceiver;
@@ -43,6 +44,8 @@ pub struct SyncTerms {
 #[derive(Debug)]
 pub(super) struct SyncCall {
     pub(super) terms: SyncTerms,
+    /// The commit that is asked about; none: the newest one is taken.
+    pub(super) about: Option<CommitWord>,
     pub(super) answer: oneshot::Sender<Result<SyncDone, SyncError>>,
 }
 
@@ -66,6 +69,9 @@ pub enum SyncError {
     /// The commit is refused; everything that is wrong with it, a line each.
     #[error("the commit is refused, nothing changed: {}", .0.join("; "))]
     Refused(Vec<String>),
+    /// There is no such commit.
+    #[error(transparent)]
+    Unknown(CommitWordError),
     /// Its weights were taken back.
     #[error(
         "rejected: {0}; its weights are not put in force again. Commit other ones, or revert it; to put them in force \
@@ -86,8 +92,20 @@ impl GitopsHandle {
     /// # Errors
     /// [`SyncError`] when the newest commit is not in force after it, or with a dry run would not be.
     pub async fn sync(&self, terms: SyncTerms) -> Result<SyncDone, SyncError> {
+        self.ask(terms, None).await
+    }
+
+    /// Says what would come of a commit.
+    ///
+    /// # Errors
+    /// [`SyncError`] when there is no such commit, or it would be refused.
+    pub(crate) async fn preview(&self, commit: CommitWord) -> Result<SyncDone, SyncError> {
+        self.ask(SyncTerms { dry_run: true, ..SyncTerms::default() }, Some(commit)).await
+    }
+
+    async fn ask(&self, terms: SyncTerms, about: Option<CommitWord>) -> Result<SyncDone, SyncError> {
         let (answer, answered) = oneshot::channel();
-        self.calls.send(SyncCall { terms, answer }).await.map_err(|_closed| SyncError::Gone)?;
+        self.calls.send(SyncCall { terms, about, answer }).await.map_err(|_closed| SyncError::Gone)?;
         answered.await.map_err(|_closed| SyncError::Gone)?
     }
 }

@@ -4,7 +4,10 @@
 //! and what is read from it; [`git_commit`] is what is known of a commit; [`git_keeper`] looks again and again, and has
 //! the writer put a new commit in force; [`git_facts`] is what is shown of that; [`gitops_handle`] is how others ask;
 //! [`hook_receiver`] is what forges call when there is something new, and [`hook_signature`] whether they are believed;
-//! [`rejections`] says which commits were taken back.
+//! [`rejections`] says which commits were taken back. [`commit_word`] finds any commit, and [`commit_preview`] says
+//! what it would do. [`write_back`] makes commits of what changes at run time ([`write_back_state`] is when):
+//! [`unwritten`] is what there is to write, [`config_edit`] the text with it, [`write_back_message`] what the commit
+//! says, and [`git_push`] makes it and pushes it.
 //!
 //! # What a commit may change
 //!
@@ -26,6 +29,13 @@
 //! the keeper does not put the commit in force. A commit after it counts where it says something *new*, by the rule
 //! above.
 //!
+//! # What is written
+//!
+//! The repository is to say what is in force, so that `git log` is the audit trail and `git revert` the way back. Not
+//! each change is a commit, but each state that stays: what is in force, not as the commit says, and in the hands of no
+//! rollout. There is no queue to lose. A commit of our own is one like any other when it comes back: it says what is in
+//! force, so it moves no user.
+//!
 //! # What must stay true
 //!
 //! - What is in force stays in force whatever happens to the repository: unreachable, a branch that is gone, a history
@@ -35,12 +45,20 @@
 //! - git reads no settings, hooks or credentials but those that the operator named; no text from a repository is an
 //!   argument, and none comes near a shell. There is no work tree, so that no link in it leads anywhere.
 
+mod commit_preview;
+pub(crate) mod commit_word;
+mod config_edit;
 pub(crate) mod git_clone;
 pub(crate) mod git_commit;
 pub(crate) mod git_facts;
 pub(crate) mod git_keeper;
 mod git_program;
+mod git_push;
 pub(crate) mod gitops_handle;
 pub(crate) mod hook_receiver;
 pub(crate) mod hook_signature;
 pub(crate) mod rejections;
+mod unwritten;
+mod write_back;
+mod write_back_message;
+pub(crate) mod write_back_state;

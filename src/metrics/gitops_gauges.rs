@@ -19,6 +19,8 @@ pub(super) fn update(gitops: Option<&GitopsHandle>, table: &Table) {
     for (result, count) in gitops.hooks.counts() {
         counter!(names::GITOPS_HOOKS, "result" => result).absolute(count);
     }
+    counter!(names::GITOPS_WRITTEN).absolute(facts.write_back.written);
+    gauge!(names::GITOPS_UNWRITTEN).set(if facts.write_back.problem.is_some() { 1.0 } else { 0.0 });
     gauge!(names::GITOPS_COMMIT_TIME).set(facts.in_force.at_s as f64);
     if let Some(at_ms) = facts.fetched_at_ms {
         gauge!(names::GITOPS_FETCH_TIME).set(at_ms as f64 / 1000.0);
@@ -29,6 +31,11 @@ pub(super) fn update(gitops: Option<&GitopsHandle>, table: &Table) {
 pub(super) fn describe() {
     describe_gauge!(names::GITOPS_STATE, "How the repository and what is in force are to each other: 1 at one state.");
     describe_counter!(names::GITOPS_HOOKS, "Hooks that said that the repository has something new.");
+    describe_counter!(
+        names::GITOPS_WRITTEN,
+        "Commits that were pushed to the repository, of what changes at run time."
+    );
+    describe_gauge!(names::GITOPS_UNWRITTEN, "Whether the weights in force could not be written to the repository.");
     describe_gauge!(names::GITOPS_COMMIT_TIME, Unit::Seconds, "When the commit in force was made, since 1970.");
     describe_gauge!(names::GITOPS_FETCH_TIME, Unit::Seconds, "When the repository last answered, since 1970.");
 }

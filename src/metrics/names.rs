@@ -65,6 +65,10 @@ pub(crate) const GITOPS_COMMIT_TIME: &str = "pointsman_gitops_commit_timestamp_s
 pub(crate) const GITOPS_HOOKS: &str = "pointsman_gitops_hooks_total";
 /// When the repository last answered.
 pub(crate) const GITOPS_FETCH_TIME: &str = "pointsman_gitops_fetch_timestamp_seconds";
+/// Commits of the proxy's own that were pushed.
+pub(crate) const GITOPS_WRITTEN: &str = "pointsman_gitops_commits_written_total";
+/// Whether the weights in force could not be written to the repository the last time.
+pub(crate) const GITOPS_UNWRITTEN: &str = "pointsman_gitops_write_back_failing";
 /// Whether revisions can be written to the store, as far as is known: it was not opened read-only, and the last write
 /// was good.
 pub(crate) const STORE_WRITABLE: &str = "pointsman_store_writable";

@@ -78,7 +78,7 @@ const MAY_IMPORT: [(&str, &[&str]); 42] = [
     ),
     ("slo_keeper", &["problem", "shared", "stats", "table", "slo", "control"]),
     ("endpoints", &["problem", "shared", "stats", "tls", "table", "outbound", "control"]),
-    ("gitops", &["problem", "files", "outbound", "table", "config", "control"]),
+    ("gitops", &["problem", "files", "outbound", "stats", "table", "config", "control"]),
     (
         "metrics",
         &[

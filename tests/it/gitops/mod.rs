@@ -1,5 +1,7 @@
 //! The config in a repository, by the real git: commits that move users, and all that can be wrong with one.
 
+mod asked_commits;
 mod followed;
 mod hooks;
 mod rejected;
+mod written_back;
