@@ -16,6 +16,7 @@ import { notice } from './notice.js';
  * @property {string} path
  * @property {(reason: string) => unknown} [body]
  * @property {(reason: string) => string} command the same as a command of `pointsman`
+ * @property {(answer: any) => any} [seen] what of the answer to the dry run is the change; all of it unless this says otherwise
  * @property {(answer: any) => Node | string} [describe] what the dry run says, in words
  * @property {boolean} [danger] whether the button warns
  * @property {boolean} [dryRun] whether the call knows `?dry_run`; it does unless this says no
@@ -141,7 +142,8 @@ class ActionDialog {
     if (!this.#preview.hasChildNodes()) setText(this.#preview, 'Asking what it would do …');
     const { method, path } = this.action;
     try {
-      const answer = await call(method, path, { body: this.#body(''), dryRun: true, signal: this.#closed.signal });
+      const whole = await call(method, path, { body: this.#body(''), dryRun: true, signal: this.#closed.signal });
+      const answer = this.action.seen?.(whole) ?? whole;
       this.#revision = answer.revision;
       replace(this.#preview, answer.changed === false ? 'Nothing would change.' : this.action.describe?.(answer) ?? '', warnings(answer));
       this.#looked = answer.changed !== false;

@@ -38,6 +38,7 @@ export const ROOMS = [
   { path: 'experiment/:experiment', tag: 'pm-experiment', file: 'experiment', css: true, title: ({ experiment }) => `${experiment}` },
   { path: 'chaos', tag: 'pm-chaos', file: 'chaos', css: true, title: () => 'Chaos experiments', nav: 'Chaos', shown: (state) => state.chaos !== undefined && state.chaos !== null },
   { path: 'chaos/:run', tag: 'pm-chaos-run', file: 'chaos_run', css: true, title: ({ run }) => `Chaos run ${run}` },
+  { path: 'repository', tag: 'pm-repository', file: 'repository', css: true, title: () => 'Repository', nav: 'Repository', shown: (state) => state.gitops !== undefined },
   { path: 'game', tag: 'pm-game', file: 'game', css: true, title: () => 'The release engineer', nav: 'Play', shown: isDemo },
 ];
 

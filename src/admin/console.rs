@@ -87,6 +87,8 @@ const FILES: &[(&str, &[u8])] = &embedded![
     "rooms/overview.css",
     "rooms/overview.js",
     "rooms/overview_row.js",
+    "rooms/repository.css",
+    "rooms/repository.js",
     "rooms/rollout.css",
     "rooms/rollout.js",
     "rooms/rollout_curves.js",

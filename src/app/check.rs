@@ -214,6 +214,7 @@ impl FileFindings {
         found.token_keys(&files.token_keys);
         found.warnings.extend(files.remarks.iter().cloned());
         found.folders(&files.made);
+        found.readable(&files.read);
         found
     }
 
@@ -267,6 +268,18 @@ impl FileFindings {
             match jwt::read_keys(file) {
                 Ok(set) => self.warnings.extend(set.remarks.into_iter().map(|text| key.remark(text))),
                 Err(fault) => self.problems.push(key.remark(chain(&fault))),
+            }
+        }
+    }
+
+    /// Files that another program could not read.
+    fn readable(&mut self, read: &[(ConfigKey, PathBuf)]) {
+        for (key, file) in read {
+            if let Err(error) = std::fs::File::open(file) {
+                let file = file.display();
+                let text =
+                    format!("cannot read {file} ({error}); make it exist and be readable by the user of this process");
+                self.problems.push(key.remark(text));
             }
         }
     }

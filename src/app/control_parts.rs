@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::certificate_reloader::MaterialSource;
 use super::control_tasks::{Tasks, stopped};
 use super::flag_listeners::FlagListeners;
+use super::followed_config::FollowedConfig;
 use super::log_file::LogRotation;
 use super::sighup::SighupStreams;
 use super::{descriptors, systemd};
@@ -18,11 +19,9 @@ use crate::chaos_runner::chaos_controller::ChaosController;
 use crate::control::publish::Published;
 use crate::control::table_reclaimer::TableReclaimer;
 use crate::control::upkeep;
-use crate::control::watch::ConfigSource;
 use crate::endpoints::resolve::{First, Resolver};
 use crate::endpoints::{self, EndpointDeps};
 use crate::files::reload::Reloader;
-use crate::gitops::git_keeper::GitKeeper;
 use crate::metrics::Sources;
 use crate::outbound::jwks::JwksFetcher;
 use crate::outbound::notify::Dispatcher;
@@ -34,8 +33,7 @@ use crate::tls::{Clients, ServerTls};
 /// Everything that the tasks work on. It outlives them: one that ends before its time is begun again on the same.
 pub(crate) struct ControlParts {
     pub(crate) socket: AdminState,
-    pub(crate) watch: Option<Reloader<ConfigSource>>,
-    pub(crate) keeper: Option<GitKeeper>,
+    pub(crate) followed: FollowedConfig,
     pub(crate) log_file: Option<LogRotation>,
     pub(crate) certificate_reloader: Reloader<MaterialSource>,
     pub(crate) key_fetcher: Option<JwksFetcher>,
@@ -69,15 +67,7 @@ impl ControlParts {
         let Sources { clock, published, config, supervisor, .. } = admin.exporter.sources().clone();
         keep_looks(tasks, &admin, &published);
         tasks.keep("admin API", Kind::Waiting, self.socket, serve_admin);
-        if let Some(watch) = self.watch {
-            tasks.keep("config watch", Kind::Files, (watch, sighup.config), async |(watch, hangup), stop| {
-                watch.run(hangup, stopped(stop)).await;
-            });
-        } else if let Some(keeper) = self.keeper {
-            tasks.keep("gitops", Kind::Waiting, (keeper, sighup.config), async |(keeper, hangup), stop| {
-                keeper.run(hangup, stopped(stop)).await;
-            });
-        }
+        self.followed.keep(tasks, sighup.config);
         if let Some(log_file) = self.log_file {
             tasks.keep("log rotation", Kind::Waiting, (log_file, sighup.log), async |(log_file, hangup), stop| {
                 log_file.run(hangup, stopped(stop)).await;

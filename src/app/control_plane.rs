@@ -15,7 +15,7 @@ use super::call_listeners::CallListeners;
 use super::certificate_reloader::MaterialSource;
 use super::control_parts::{AdminState, ControlParts, Controllers};
 use super::control_tasks::Tasks;
-use super::followed_config::{ConfigChannels, ConfigOrigin, FollowedConfig};
+use super::followed_config::{ConfigChannels, ConfigOrigin};
 use super::handed_parts::HandedParts;
 use super::inherited::{ADMIN, Inherited};
 use super::log_file::LogRotation;
@@ -156,10 +156,11 @@ impl ControlPlane {
         let (targets, notified) = watch::channel(self.config.releases.notify.clone());
         let (releases, known) = watch::channel(Arc::new(ReleaseSettings::of(&self.config)));
         let told = ConfigChannels { facts, releases, weights: watches.weights, registry: Arc::clone(&registry) };
-        let FollowedConfig { watch, keeper, gitops } = self.origin.follow(self.config, &resolver, &tls.clients, told);
+        let followed = self.origin.follow(self.config, &resolver, &tls.clients, told);
         let (jwt, fetcher) = self.token_verifier.map(|tokens| (tokens.verifier, tokens.fetcher)).unzip();
         let certificate_reloader = Reloader::new(MaterialSource::new(&tls, &access, jwt.as_ref(), self.calls.tokens()));
-        let files = watch.as_ref().map(Reloader::files).into_iter().chain([certificate_reloader.files()]).collect();
+        let files =
+            followed.watch.as_ref().map(Reloader::files).into_iter().chain([certificate_reloader.files()]).collect();
         let (live, webhook_client) = (Arc::new(RecentRates::default()), WebhookClient::default());
         let (notifier, dispatcher) = notifier(notified, webhook_client.clone(), StdRng::from_rng(&mut rand::rng()));
         let (slo, budgets) = budget_keeper(&published, &handle, self.clock);
@@ -185,7 +186,7 @@ impl ControlPlane {
             rollouts: gauges,
             clock: self.clock,
             config: config_facts,
-            gitops,
+            gitops: followed.gitops.clone(),
             store_problem: watches.store_problem,
             tls: Arc::clone(&tls),
             jwt,
@@ -197,8 +198,7 @@ impl ControlPlane {
             Api { handle, holds, exporter, live, access, ready, upgrades, rollouts, briefs, board, experiments, chaos };
         let parts = ControlParts {
             socket: AdminState { listener: Some(Arc::new(listener)), tls: admin_tls, admin: Arc::new(api), extra },
-            watch,
-            keeper,
+            followed,
             log_file: self.log_file,
             certificate_reloader,
             key_fetcher: fetcher.flatten(),

@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 
+use super::control_tasks::{Tasks, stopped};
 use super::gitops_start::GitopsStart;
 use super::tls_material::MaterialError;
 use super::{ConfigFile, check, settings, tls_material};
-use crate::config::{Config, ReleaseSettings};
+use crate::config::{Config, GitopsConfig, ReleaseSettings};
 use crate::control::file::FileSpecs;
 use crate::control::publish::Published;
 use crate::control::watch::{
@@ -17,9 +19,12 @@ use crate::control::watch::{
 use crate::control::weight_marks::WeightFacts;
 use crate::endpoints::resolve::Resolver;
 use crate::files::reload::Reloader;
+use crate::gitops::commit_statuses::{CommitStatuses, StatusReporter};
 use crate::gitops::git_keeper::{GitDeps, GitKeeper};
 use crate::gitops::gitops_handle::GitopsHandle;
+use crate::outbound::webhook::WebhookClient;
 use crate::stats::Registry;
+use crate::supervise::Kind;
 use crate::tls::Clients;
 
 /// Where the config of a process is from.
@@ -41,6 +46,28 @@ pub(crate) struct FollowedConfig {
     pub(crate) keeper: Option<GitKeeper>,
     /// How that is asked.
     pub(crate) gitops: Option<GitopsHandle>,
+    /// Who tells the forge of the repository what became of commits.
+    pub(crate) reporter: Option<StatusReporter>,
+}
+
+impl FollowedConfig {
+    /// Follows it until the process stops, and looks at once on `hangup`.
+    pub(crate) fn keep(self, tasks: &mut Tasks, hangup: Signal) {
+        if let Some(watch) = self.watch {
+            tasks.keep("config watch", Kind::Files, (watch, hangup), async |(watch, hangup), stop| {
+                watch.run(hangup, stopped(stop)).await;
+            });
+        } else if let Some(keeper) = self.keeper {
+            tasks.keep("gitops", Kind::Waiting, (keeper, hangup), async |(keeper, hangup), stop| {
+                keeper.run(hangup, stopped(stop)).await;
+            });
+        }
+        if let Some(reporter) = self.reporter {
+            tasks.keep("commit statuses", Kind::Waiting, reporter, async |reporter, stop| {
+                reporter.run(stopped(stop)).await;
+            });
+        }
+    }
 }
 
 /// Where it is told what a reload of the config has found, and what it is told of the weights in force.
@@ -80,13 +107,16 @@ impl ConfigOrigin {
         told: ConfigChannels,
     ) -> FollowedConfig {
         let clients = Arc::clone(clients);
-        let none = FollowedConfig { watch: None, keeper: None, gitops: None };
+        let none = FollowedConfig { watch: None, keeper: None, gitops: None, reporter: None };
         match self {
             Self::File(file) => {
                 FollowedConfig { watch: Some(watch_config(file, running, resolver, clients, told)), ..none }
             }
             Self::Repository(start) => {
                 let GitopsStart { clone, commit, base } = *start;
+                let GitopsConfig { status, branch, .. } = &clone.source;
+                let told_of = status.as_ref().map(|to| CommitStatuses::of(to, branch, WebhookClient::default()));
+                let (statuses, reporter) = told_of.unzip();
                 let deps = GitDeps {
                     read: read_config(base, running, clients, &resolver.published),
                     prepare: prepare_names(resolver),
@@ -96,9 +126,10 @@ impl ConfigOrigin {
                     registry: told.registry,
                     config_facts: told.facts,
                     releases: told.releases,
+                    statuses: statuses.unwrap_or_default(),
                 };
                 let (keeper, handle) = GitKeeper::new(clone, commit, deps);
-                FollowedConfig { keeper: Some(keeper), gitops: Some(handle), ..none }
+                FollowedConfig { keeper: Some(keeper), gitops: Some(handle), reporter, ..none }
             }
             Self::None => none,
         }

@@ -4,14 +4,16 @@
 //! The network is asked only if there is no clone yet, or if its commit is refused by now: a machine that starts again
 //! while the repository is away serves what it served, and an upgrade in place does not wait for a fetch.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::check::{Checked, check_beside};
 use crate::admin::upgrade_calls::CheckFinding;
 use crate::config::{Config, LocalConfig};
-use crate::gitops::git_clone::{CloneError, CommitTextError, GitClone, GitErrorText};
+use crate::gitops::git_clone::{CloneError, GitClone, GitErrorText};
 use crate::gitops::git_commit::GitCommit;
+use crate::problem::chain;
 
 /// What such a process begins with.
 #[derive(Debug)]
@@ -75,6 +77,10 @@ impl GitopsStart {
                 }
             }
             let commit = clone.fetch(true).await?;
+            if let Err(error) = clone.signer(&commit).await {
+                let place = clone.place(&commit);
+                return Err(GitopsStartError::Refused { place, problems: vec![remark(&error)] });
+            }
             let found = Self::of(&clone, commit, local, base).await?;
             clone.mark(Some(&found.start.commit)).await?;
             Ok(found)
@@ -105,15 +111,18 @@ impl GitopsStart {
     ) -> Result<StartCommit, GitopsStartError> {
         let place = clone.place(&commit);
         let refused = |problems| GitopsStartError::Refused { place: place.clone(), problems };
-        let unreadable =
-            |error: CommitTextError| CheckFinding::Remark { path: String::new(), line: None, text: error.to_string() };
-        let text = clone.text(&commit).await.map_err(|error| refused(vec![unreadable(error)]))?;
+        let text = clone.text(&commit).await.map_err(|error| refused(vec![remark(&error)]))?;
         let Checked { config, warnings } = check_beside(&text, base, local);
         let config = config.map_err(|error| refused(error.findings()))?;
         let warnings = warnings.iter().map(ToString::to_string).collect();
         let start = Self { clone: clone.clone(), commit, base: base.to_owned() };
         Ok(StartCommit { config, warnings, place, start })
     }
+}
+
+/// What is wrong with a commit and not with its text.
+fn remark(error: &impl Error) -> CheckFinding {
+    CheckFinding::Remark { path: String::new(), line: None, text: chain(error) }
 }
 
 /// Waits for git before anything else runs.

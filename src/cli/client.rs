@@ -25,6 +25,9 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(40);
 /// Longest wait for what is only looked up: nothing but the process itself keeps it.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The same for what fetches first, also to look only: git has two minutes for that.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(180);
+
 /// A stream that says nothing for so long, not even that it lives, is broken.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 
@@ -135,6 +138,9 @@ impl<'a> Call<'a> {
 
     /// How long its answer may take.
     pub(crate) fn patience(&self) -> Duration {
+        if self.path.starts_with("/v1/gitops/sync") {
+            return SYNC_TIMEOUT;
+        }
         if self.method == Method::GET || self.path == "/v1/explain" || self.path.ends_with("?dry_run=true") {
             return LOOK_TIMEOUT;
         }
@@ -416,6 +422,8 @@ mod tests {
         assert_eq!(change("/v1/explain", body("{}")).patience(), LOOK_TIMEOUT);
         assert_eq!(change("/v1/rollback?dry_run=true", body("{}")).patience(), LOOK_TIMEOUT);
         assert_eq!(change("/v1/rollback", body("{}")).patience(), CHANGE_TIMEOUT);
+        // It fetches, whether or not anything is changed by that.
+        assert_eq!(change("/v1/gitops/sync?dry_run=true", body("{}")).patience(), SYNC_TIMEOUT);
         let waits = change("/v1/services/shop/flip", body(r#"{"wait": "30s"}"#)).patience();
         assert_eq!(waits, CHANGE_TIMEOUT + Duration::from_secs(30));
     }

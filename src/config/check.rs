@@ -87,6 +87,18 @@ pub(crate) fn file(
     }
 }
 
+/// The same of a file that another program reads later; that it can be is looked at with the config.
+pub(crate) fn read_file(
+    text: &str,
+    base: &Path,
+    at: &ConfigPath<'_>,
+    report: &mut Report<'_>,
+) -> Result<PathBuf, ErrorGuaranteed> {
+    let file = file(text, base, at, report)?;
+    report.files.read.push((report.key(at), file.clone()));
+    Ok(file)
+}
+
 /// The same of a file that the process makes if it is not there.
 pub(crate) fn made_file(
     text: &str,

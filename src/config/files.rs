@@ -32,6 +32,8 @@ pub struct ConfigFiles {
     pub remarks: Vec<Remark>,
     /// The secrets that notifications are signed with.
     pub secrets: Vec<(ConfigKey, PathBuf)>,
+    /// What another program reads.
+    pub read: Vec<(ConfigKey, PathBuf)>,
     /// What the process makes itself, if it is not there: it takes a folder.
     pub made: Vec<(ConfigKey, PathBuf)>,
 }

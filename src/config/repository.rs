@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::build::Build;
 use super::check::{self, setting};
+use super::commit_status::{RawStatus, StatusConfig};
 use super::files::ConfigFiles;
 use super::process::admin::{AdminConfig, RawAdmin};
 use super::process::state::{RawState, StateConfig};
@@ -56,6 +57,19 @@ pub struct GitopsConfig {
     pub home: Option<PathBuf>,
     /// How what changes at run time is written to it; none: not at all.
     pub write_back: Option<WriteBackConfig>,
+    /// Whose signatures commits have to have; none: they need not be signed.
+    pub verify: Option<CommitSigners>,
+    /// Who is told what became of a commit.
+    pub status: Option<StatusConfig>,
+}
+
+/// The keys that commits have to be signed with: of one of these files.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CommitSigners {
+    /// Keys of ssh, a line each, as `ssh-keygen` and git read them.
+    pub allowed_signers: Option<PathBuf>,
+    /// Public keys of PGP, as `gpg --export` writes them.
+    pub gpg_keys: Option<PathBuf>,
 }
 
 /// What the command line says of the repository; it stands above the file.
@@ -88,6 +102,15 @@ struct RawGitops {
     home: Option<String>,
     write_back: Option<String>,
     committer: Option<String>,
+    verify: Option<RawVerify>,
+    status: Option<RawStatus>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+struct RawVerify {
+    allowed_signers: Option<String>,
+    gpg_keys: Option<String>,
 }
 
 /// Whether a text is that of a local file: it names a repository.
@@ -137,6 +160,17 @@ impl RawGitops {
         let hook_secret_file = check::secret_file(self.hook_secret_file.as_deref(), build.base, &secret_at, report);
         let (mode, committer) = (self.write_back.as_deref(), self.committer.as_deref());
         let write_back = write_back_terms::build(mode, committer, at, report);
+        let verify_at = at.key("verify");
+        let verify = self.verify.as_ref().map(|verify| verify.build(&verify_at, build.base, report)).transpose();
+        let source = self.repository.as_deref();
+        let status = self.status.as_ref();
+        let status = status.map(|status| status.build(source, build.base, &at.key("status"), report)).transpose();
+        if self.verify.is_some() && self.write_back.as_deref() == Some("commit") {
+            let wanted =
+                "\"branch\" beside gitops.verify: the proxy does not sign, and its own commits would be refused";
+            let mismatch = Mismatch::new("\"commit\"", wanted, "let a person merge them by a commit that is signed");
+            report.problem(&at.key("write_back"), mismatch);
+        }
         Ok(GitopsConfig {
             repository: repository?,
             branch: branch?,
@@ -145,7 +179,31 @@ impl RawGitops {
             hook_secret_file: hook_secret_file?,
             home: home?,
             write_back: write_back?,
+            verify: verify?,
+            status: status?,
         })
+    }
+}
+
+impl RawVerify {
+    fn build(
+        &self,
+        at: &ConfigPath<'_>,
+        base: &Path,
+        report: &mut Report<'_>,
+    ) -> Result<CommitSigners, ErrorGuaranteed> {
+        let Self { allowed_signers, gpg_keys } = self;
+        if allowed_signers.is_none() && gpg_keys.is_none() {
+            let wanted = "the file of the keys that commits are signed with";
+            let remedy = "add allowed_signers = \"FILE\" for signatures by ssh, or gpg_keys = \"FILE\"";
+            return Err(report.problem(at, Mismatch::new("no keys", wanted, remedy)));
+        }
+        let mut file = |text: &Option<String>, key: &'static str| {
+            text.as_deref().map(|text| check::read_file(text, base, &at.key(key), report)).transpose()
+        };
+        let allowed_signers = file(allowed_signers, "allowed_signers");
+        let gpg_keys = file(gpg_keys, "gpg_keys");
+        Ok(CommitSigners { allowed_signers: allowed_signers?, gpg_keys: gpg_keys? })
     }
 }
 
@@ -270,8 +328,20 @@ mod tests {
     fn the_example_has_every_key() {
         let text = include_str!("../../config/gitops.toml");
         assert_eq!(lines(text), Vec::<String>::new());
-        let keys = ["repository", "branch", "path", "interval", "hook_secret_file", "home", "write_back", "committer"];
-        let missing: Vec<_> = keys.iter().filter(|key| !text.contains(&format!("\n{key} = "))).collect();
+        let keys = [
+            "repository",
+            "branch",
+            "path",
+            "interval",
+            "hook_secret_file",
+            "home",
+            "write_back",
+            "committer",
+            "verify",
+            "status",
+        ];
+        let has = |key: &&&str| text.contains(&format!("\n{key} = ")) || text.contains(&format!("\n[gitops.{key}]"));
+        let missing: Vec<_> = keys.iter().filter(|key| !has(key)).collect();
         assert!(missing.is_empty(), "config/gitops.toml lacks {missing:?}");
         let strange = lines("[gitops]\nrepository = \"file:///a\"\nx = 1");
         let all = format!("want one of {} (", keys.join(", "));

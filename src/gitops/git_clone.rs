@@ -9,6 +9,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::commit_signature::{KeysFile, SIGNATURE_FORMAT, SignatureFault, SignatureForm, SignatureSaid};
 use super::git_commit::{FORMAT, GitCommit};
 use super::git_program::{GitError, GitInput, GitLimits, GitProgram};
 use crate::config::GitopsConfig;
@@ -32,7 +33,7 @@ pub(super) const LOOK: GitLimits = GitLimits { time: Duration::from_secs(20), ou
 /// What a fetch may take: a repository of configs is small, and one of everything is not for this.
 pub(super) const FETCH: GitLimits = GitLimits { time: Duration::from_secs(120), output: 1 << 20, file: 256 << 20 };
 
-/// A lock that is older was left by a git that was killed: no call takes so long.
+/// A lock that is older was left by a git that was ended: no call takes that long.
 const LOCK_AGE: Duration = Duration::from_secs(300);
 
 /// Why the clone is not there.
@@ -87,6 +88,17 @@ pub(crate) enum CommitTextError {
     Git(#[from] GitErrorText),
 }
 
+/// Why a commit is not known to be signed by a key that counts.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CommitSignerError {
+    /// It is not.
+    #[error(transparent)]
+    Signature(#[from] SignatureFault),
+    /// git cannot say.
+    #[error(transparent)]
+    Git(#[from] GitErrorText),
+}
+
 /// The clone.
 #[derive(Clone, Debug)]
 pub(crate) struct GitClone {
@@ -105,8 +117,14 @@ impl GitClone {
     pub(crate) async fn open(source: &GitopsConfig, folder: &Path) -> Result<Self, CloneError> {
         let failed = |error| CloneError::Folder { folder: folder.to_owned(), source: error };
         let folder_of_git = std::path::absolute(folder).map_err(failed)?;
-        let home = source.home.clone().unwrap_or_else(|| folder_of_git.join("home"));
-        let clone = Self { program: GitProgram { folder: folder_of_git, home }, source: source.clone() };
+        // git does not run where we do.
+        let home = source.home.as_ref().map(std::path::absolute).transpose().map_err(failed)?;
+        let home = home.unwrap_or_else(|| folder_of_git.join("home"));
+        let signers = source.verify.as_ref().and_then(|verify| verify.allowed_signers.as_deref());
+        // None: those of a user do not count.
+        let signers = std::path::absolute(signers.unwrap_or(Path::new("/dev/null"))).map_err(failed)?;
+        let settings = vec![format!("gpg.ssh.allowedSignersFile={}", signers.display())];
+        let clone = Self { program: GitProgram { folder: folder_of_git, home, settings }, source: source.clone() };
         if Self::is_of(source, folder) && clone.call(&["rev-parse", "--git-dir"], LOOK).await.is_ok() {
             return Ok(clone);
         }
@@ -141,13 +159,23 @@ impl GitClone {
     /// Fetches the newest commit of the branch. `anew`: of a history that may have been rewritten.
     pub(crate) async fn fetch(&self, anew: bool) -> Result<GitCommit, GitErrorText> {
         self.remove_old_locks();
+        self.remove_begun_packs(LOCK_AGE);
         let refs = format!("+refs/heads/{}:{FETCHED}", self.source.branch);
         let mut arguments = vec!["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"];
         if anew || self.fetched().await.is_err() {
             arguments.push("--depth=1");
         }
         arguments.extend(["--", &*self.source.repository, &*refs]);
-        self.call(&arguments, FETCH).await?;
+        let fetched = self.call(&arguments, FETCH).await;
+        if let Err(error) = fetched {
+            // It has been ended, or has given up. What it was writing is of no use, and each time it would be more.
+            let largest = self.remove_begun_packs(Duration::ZERO);
+            let command = "git fetch".to_owned();
+            return Err(match largest >= FETCH.file {
+                true => self.error(GitError::TooLarge { command, mebibytes: FETCH.file >> 20 }.to_string()),
+                false => error,
+            });
+        }
         self.fetched().await
     }
 
@@ -209,6 +237,47 @@ impl GitClone {
         utf8::text(bytes).map_err(|error| CommitTextError::Encoding(error.to_string()))
     }
 
+    /// Who signed a commit, if it has to be signed, by a key that counts. The keys are read each time: they may be
+    /// others.
+    ///
+    /// # Errors
+    /// That it is not signed so.
+    pub(crate) async fn signer(&self, commit: &GitCommit) -> Result<Option<String>, CommitSignerError> {
+        let Some(signers) = &self.source.verify else { return Ok(None) };
+        let object = self.call(&["cat-file", "commit", &commit.hash], LOOK).await?;
+        let form = SignatureForm::of(&String::from_utf8_lossy(&object));
+        let keys = form.and_then(|form| Some((form, KeysFile::of(signers, form)?)));
+        let Some((form, keys)) = keys else { return Err(SignatureFault::of_form(form, signers).into()) };
+        self.keys_are_there(form, &keys).await?;
+        let arguments =
+            ["show", "--no-patch", "--no-show-signature", SIGNATURE_FORMAT, "--end-of-options", &commit.hash];
+        let said = SignatureSaid::parse(&self.call(&arguments, LOOK).await?);
+        // What it complains of, when there is nothing that can be named.
+        let complaint = match self.program.call(&["verify-commit", &commit.hash], &GitInput::default(), LOOK).await {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        Ok(Some(said.judge(form, &keys, &complaint)?))
+    }
+
+    /// Has the programs that check a signature find the keys that count, and no others.
+    async fn keys_are_there(&self, form: SignatureForm, keys: &KeysFile) -> Result<(), SignatureFault> {
+        let unreadable = |error: io::Error| SignatureFault::of_keys(keys, error.to_string());
+        let file = std::path::absolute(&keys.file).map_err(unreadable)?;
+        fs::File::open(&file).map_err(unreadable)?;
+        if form != SignatureForm::Pgp {
+            return Ok(());
+        }
+        let folder = self.program.keys_folder();
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unreadable(error)),
+            _ => fs::DirBuilder::new().mode(0o700).create(&folder).map_err(unreadable)?,
+        }
+        let file = file.to_string_lossy();
+        let imported = self.program.call_gpg(&["--import", "--", &file], LOOK).await;
+        imported.map(drop).map_err(|error| SignatureFault::of_keys(keys, error.to_string()))
+    }
+
     /// What a commit's file is called in what is said of it.
     pub(crate) fn place(&self, commit: &GitCommit) -> String {
         format!("{}:{}", commit.short(), self.source.path)
@@ -236,18 +305,32 @@ impl GitClone {
         GitErrorText { repository: self.source.repository.clone(), text }
     }
 
-    /// Removes the locks that a git that was killed has left: no fetch would ever succeed again.
+    /// Removes the locks that a git that was ended has left: no fetch would ever succeed again.
     fn remove_old_locks(&self) {
-        let folder = &self.program.folder;
         for lock in ["shallow.lock", "packed-refs.lock", &format!("{FETCHED}.lock"), &format!("{IN_FORCE}.lock")] {
-            let lock = folder.join(lock);
-            let age = fs::metadata(&lock).and_then(|found| found.modified()).ok().and_then(|at| at.elapsed().ok());
-            if age.is_some_and(|age| age > LOCK_AGE) {
-                let removed = fs::remove_file(&lock);
-                tracing::warn!(lock = %lock.display(), ?removed, "git was killed and has left a lock");
-            }
+            remove_old(&self.program.folder.join(lock), LOCK_AGE);
         }
     }
+
+    /// Removes packs that were begun and are older than this, and gives the size of the largest one.
+    fn remove_begun_packs(&self, age: Duration) -> u64 {
+        let packs = fs::read_dir(self.program.folder.join("objects/pack")).into_iter().flatten().flatten();
+        let begun = packs.filter(|pack| pack.file_name().as_encoded_bytes().starts_with(b"tmp_"));
+        begun.filter_map(|pack| remove_old(&pack.path(), age)).max().unwrap_or_default()
+    }
+}
+
+/// Removes a file that is older than this, and gives its size.
+fn remove_old(file: &Path, age: Duration) -> Option<u64> {
+    let found = fs::metadata(file).ok()?;
+    // A clock that was put back makes nothing old.
+    let passed = found.modified().ok()?.elapsed().unwrap_or_default();
+    if passed < age {
+        return None;
+    }
+    let removed = fs::remove_file(file);
+    tracing::warn!(file = %file.display(), ?removed, "git was ended and has left a file");
+    Some(found.len())
 }
 
 /// What a clone is of, as it is noted in it.

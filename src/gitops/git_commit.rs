@@ -55,7 +55,7 @@ pub(crate) fn short(hash: &str) -> &str {
 }
 
 /// A text of others, short enough and without control characters.
-fn harmless(text: &str) -> String {
+pub(super) fn harmless(text: &str) -> String {
     let text: String = text.chars().take(CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
     text.trim().to_owned()
 }

@@ -8,6 +8,8 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::commit_statuses::CommitStatuses;
+use super::forge_request::CommitState;
 use super::git_clone::{GitClone, GitErrorText};
 use super::git_commit::GitCommit;
 use super::git_facts::{GitFacts, overridden};
@@ -53,6 +55,8 @@ pub(crate) struct GitDeps {
     pub(crate) config_facts: watch::Sender<ConfigFacts>,
     /// Where it is told how services are released.
     pub(crate) releases: watch::Sender<Arc<ReleaseSettings>>,
+    /// Where the forge is told what became of commits.
+    pub(crate) statuses: CommitStatuses,
 }
 
 /// Keeps the traffic as the newest commit says.
@@ -94,8 +98,8 @@ impl GitKeeper {
         let wake = Arc::new(Notify::new());
         let facts = watch::Sender::new(GitFacts::first(in_force));
         let hooks = HookReceiver::new(clone.source.hook_secret_file.clone(), Arc::clone(&wake));
-        let (source, weights) = (clone.source.clone(), deps.weights.clone());
-        let handle = GitopsHandle { source, facts: facts.subscribe(), weights, hooks, calls };
+        let (source, weights, statuses) = (clone.source.clone(), deps.weights.clone(), deps.statuses.clone());
+        let handle = GitopsHandle { source, facts: facts.subscribe(), weights, hooks, statuses, calls };
         let (last, next, failures, told_rejected) = (None, Instant::now(), 0, None);
         let write_back = WriteBack::new(deps.weights.clone());
         (Self { clone, deps, facts, write_back, calls: asked, wake, last, next, failures, told_rejected }, handle)
@@ -114,6 +118,7 @@ impl GitKeeper {
         // A process that this one has taken over from may have marked what it could not put in force.
         let in_force = self.facts.borrow().in_force.clone();
         self.mark(&in_force).await;
+        self.tell_forge();
         loop {
             tokio::select! {
                 Some(call) = self.calls.recv() => {
@@ -132,7 +137,10 @@ impl GitKeeper {
                 }
                 () = self.wake.notified() => self.next = self.next.min(self.hooked()),
                 () = sleep_until(self.next) => self.poll().await,
-                () = self.write_back.wanted() => self.write_back().await,
+                () = self.write_back.wanted() => {
+                    self.tell_forge();
+                    self.write_back().await;
+                }
             }
         }
     }
@@ -241,6 +249,7 @@ impl GitKeeper {
             Err(error @ ApplyError::Upgrading(_)) => {
                 let why = chain(&error);
                 self.facts.send_modify(|facts| facts.waits = Some(why.clone()));
+                self.deps.statuses.tell(&commit.hash, CommitState::Pending, &why);
                 Err(SyncError::Waits(why))
             }
             Err(error) => {
@@ -275,6 +284,7 @@ impl GitKeeper {
             facts.problems.clear();
             facts.waits = None;
         });
+        self.tell_forge();
         SyncError::Rejected(why)
     }
 
@@ -289,6 +299,12 @@ impl GitKeeper {
                  branch that goes on: it was rewritten, which moves no users by itself; put the history back, or take \
                  this one by `pointsman sync --rewritten`"
             )]);
+        }
+        // What is in force was signed well when it came; a key that counted then may be gone.
+        if commit.hash != in_force.hash {
+            let signer =
+                self.clone.signer(&commit).await.map_err(|error| vec![format!("{}: {error}", commit.short())])?;
+            tracing::debug!(commit = commit.short(), signer, "the commit is signed as it has to be");
         }
         let text = self.clone.text(&commit).await.map_err(|error| self.placed(&commit, vec![error.to_string()]))?;
         let read = Arc::clone(&self.deps.read);
@@ -333,6 +349,7 @@ impl GitKeeper {
             facts.needs_restart = needs_restart.to_vec();
         });
         if is_new || was_refused {
+            self.tell_forge();
             let (author, subject) = (&*commit.author, &*commit.subject);
             let Applied { revision, changed, .. } = applied;
             tracing::info!(
@@ -358,6 +375,7 @@ impl GitKeeper {
             facts.problems.clone_from(&problems);
             facts.waits = None;
         });
+        self.tell_refused(commit, &problems);
         self.tell_config(commit, problems.clone(), self.facts.borrow().needs_restart.clone());
         SyncError::Refused(problems)
     }

@@ -1,4 +1,5 @@
-//! Calls of the git program: with an environment of our own, no hooks, three protocols, and bounds for time and sizes.
+//! Calls of the git program, and of gpg for it: with an environment of our own, no hooks, three protocols, and bounds
+//! for time and sizes.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -24,19 +25,23 @@ const INHERITED: [&str; 9] = [
     "SSL_CERT_DIR",
 ];
 
+/// How ssh is called: it never asks.
+const SSH_COMMAND: &str = "ssh -oBatchMode=yes -oConnectTimeout=20";
+
 /// What git is told in its environment. `LC_ALL`: its words are shown, and some of them are looked for.
 const ENVIRONMENT: [(&str, &str); 6] = [
     ("GIT_TERMINAL_PROMPT", "0"),
     ("GIT_CONFIG_NOSYSTEM", "1"),
     ("GIT_LITERAL_PATHSPECS", "1"),
-    ("GIT_SSH_COMMAND", "ssh -oBatchMode=yes -oConnectTimeout=20"),
+    ("GIT_SSH_COMMAND", SSH_COMMAND),
     ("GIT_HTTP_LOW_SPEED_TIME", "30"),
     ("LC_ALL", "C"),
 ];
 
 /// What git is told before its command. A fetch keeps what it got in one pack, whose size can be bounded; packs are
-/// put together and what is out of reach is dropped at once, and not beside us.
-const SETTINGS: [&str; 11] = [
+/// put together and what is out of reach is dropped at once, and not beside us. What is
+/// larger than the largest config is not taken into memory to be looked at.
+const SETTINGS: [&str; 12] = [
     "protocol.allow=never",
     "protocol.https.allow=always",
     "protocol.ssh.allow=always",
@@ -45,6 +50,7 @@ const SETTINGS: [&str; 11] = [
     "core.fsmonitor=false",
     "transfer.fsckObjects=true",
     "fetch.unpackLimit=1",
+    "core.bigFileThreshold=16m",
     "gc.autoDetach=false",
     "maintenance.autoDetach=false",
     "gc.pruneExpire=now",
@@ -63,6 +69,8 @@ pub(super) struct GitProgram {
     pub(super) folder: PathBuf,
     /// Where git finds the settings of its user.
     pub(super) home: PathBuf,
+    /// Settings beside those for all repositories.
+    pub(super) settings: Vec<String>,
 }
 
 /// What a call may take.
@@ -87,14 +95,19 @@ pub(super) struct GitInput<'a> {
 /// Why a call of git came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GitError {
-    /// There is no git, or it cannot be started.
-    #[error("cannot start git: {0}; install it (Debian, Ubuntu: apt-get install git)")]
-    Start(io::Error),
+    /// There is no such program, or it cannot be started.
+    #[error("cannot start {program}: {source}; install it (Debian, Ubuntu: apt-get install {program})")]
+    Start {
+        /// git, or gpg.
+        program: &'static str,
+        /// Why.
+        source: io::Error,
+    },
     /// What it says could not be read.
     #[error("cannot read what git says: {0}")]
     Read(io::Error),
     /// It took too long.
-    #[error("git {command} took longer than {seconds} s and was ended; is the repository reachable from here?")]
+    #[error("{command} took longer than {seconds} s and was ended; is the repository reachable from here?")]
     Timeout {
         /// What it was asked for.
         command: String,
@@ -102,7 +115,7 @@ pub(crate) enum GitError {
         seconds: u64,
     },
     /// It would have written or said more than it may.
-    #[error("git {command} came to more than {mebibytes} MiB and was ended; use a small repository of its own")]
+    #[error("{command} came to more than {mebibytes} MiB and was ended; use a small repository of its own")]
     TooLarge {
         /// What it was asked for.
         command: String,
@@ -110,7 +123,7 @@ pub(crate) enum GitError {
         mebibytes: u64,
     },
     /// It says that it cannot.
-    #[error("git {command}: {complaint}")]
+    #[error("{command}: {complaint}")]
     Refused {
         /// What it was asked for.
         command: String,
@@ -154,51 +167,90 @@ impl GitProgram {
         input: &GitInput<'_>,
         limits: GitLimits,
     ) -> Result<Vec<u8>, GitError> {
-        let command = || (*arguments.first().unwrap_or(&"")).to_owned();
-        let mut child = self.command(arguments, input).spawn().map_err(GitError::Start)?;
-        let group = Group(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)));
-        let bound = Rlimit { current: Some(limits.file), maximum: Some(limits.file) };
-        // What has ended already has no use for it.
-        let _bound = prlimit(group.0, Resource::Fsize, bound);
-        let too_large = || GitError::TooLarge { command: command(), mebibytes: limits.file.div_ceil(1 << 20) };
-        let said = match timeout(limits.time, listen(&mut child, input, limits.output)).await {
-            Ok(Ok(Some(said))) => said,
-            Ok(Ok(None)) => return Err(too_large()),
-            Ok(Err(error)) => return Err(GitError::Read(error)),
-            Err(_elapsed) => {
-                group.tell(Signal::TERM);
-                // So that it takes its lock files with it.
-                let _ended = timeout(LAST_BREATH, child.wait()).await;
-                return Err(GitError::Timeout { command: command(), seconds: limits.time.as_secs() });
-            }
-        };
-        let GitSaid { output, complaint, status } = said;
-        if status.success() {
-            return Ok(output);
-        }
-        let complaint = words(&String::from_utf8_lossy(&complaint), status);
-        let is_full = |words: &str| complaint.contains(words);
-        if ["died of signal 25", "File too large", "signal 25"].iter().any(|words| is_full(words)) {
-            return Err(too_large());
-        }
-        Err(GitError::Refused { command: command(), complaint, code: status.code() })
-    }
-
-    fn command(&self, arguments: &[&str], input: &GitInput<'_>) -> Command {
-        let mut command = Command::new("git");
-        command.env_clear().env("HOME", &self.home);
-        command.envs(INHERITED.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-        command.envs(ENVIRONMENT);
+        let mut command = self.command("git");
         command.envs(input.environment.iter().map(|(name, value)| (name, value)));
-        for setting in SETTINGS {
+        for setting in SETTINGS.into_iter().chain(self.settings.iter().map(String::as_str)) {
             command.args(["-c", setting]);
         }
         command.arg("--git-dir").arg(&self.folder).args(arguments);
-        command.stdin(if input.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+        run(command, &ProgramCall { program: "git", arguments, input, limits }).await
+    }
+
+    /// Calls gpg on the keys that signatures are checked with.
+    pub(super) async fn call_gpg(&self, arguments: &[&str], limits: GitLimits) -> Result<Vec<u8>, GitError> {
+        let mut command = self.command("gpg");
+        command.args(["--batch", "--no-tty", "--no-autostart"]).args(arguments);
+        run(command, &ProgramCall { program: "gpg", arguments, input: &GitInput::default(), limits }).await
+    }
+
+    /// Where the keys are that signatures are checked with, and nothing else: no keys of a user count.
+    pub(super) fn keys_folder(&self) -> PathBuf {
+        self.folder.join("gnupg")
+    }
+
+    /// How ssh is called when its settings are in the home of git, and not in that of the user of the process: ssh does
+    /// not ask the environment where that is. A shell reads it.
+    fn ssh_command(&self) -> Option<String> {
+        let config = self.home.join(".ssh/config");
+        let quoted = config.is_file().then(|| config.to_string_lossy().replace('\'', r"'\''"))?;
+        Some(format!("{SSH_COMMAND} -F '{quoted}'"))
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().env("HOME", &self.home).env("GNUPGHOME", self.keys_folder());
+        command.envs(INHERITED.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command.envs(ENVIRONMENT);
+        if let Some(ssh) = self.ssh_command() {
+            command.env("GIT_SSH_COMMAND", ssh);
+        }
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true).current_dir(existing(&self.folder));
         command
     }
+}
+
+/// A call of a program.
+struct ProgramCall<'c> {
+    program: &'static str,
+    /// They begin with what it is to do.
+    arguments: &'c [&'c str],
+    input: &'c GitInput<'c>,
+    limits: GitLimits,
+}
+
+/// Starts a program, and waits for what it says, within bounds.
+async fn run(mut command: Command, call: &ProgramCall<'_>) -> Result<Vec<u8>, GitError> {
+    let ProgramCall { program, arguments, input, limits } = *call;
+    command.stdin(if input.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+    let mut child = command.spawn().map_err(|source| GitError::Start { program, source })?;
+    let command = || format!("{program} {}", arguments.first().unwrap_or(&""));
+    let group = Group(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)));
+    let bound = Rlimit { current: Some(limits.file), maximum: Some(limits.file) };
+    // What has ended already has no use for it.
+    let _bound = prlimit(group.0, Resource::Fsize, bound);
+    let too_large = || GitError::TooLarge { command: command(), mebibytes: limits.file.div_ceil(1 << 20) };
+    let said = match timeout(limits.time, listen(&mut child, input, limits.output)).await {
+        Ok(Ok(Some(said))) => said,
+        Ok(Ok(None)) => return Err(too_large()),
+        Ok(Err(error)) => return Err(GitError::Read(error)),
+        Err(_elapsed) => {
+            group.tell(Signal::TERM);
+            // So that it takes its lock files with it.
+            let _ended = timeout(LAST_BREATH, child.wait()).await;
+            return Err(GitError::Timeout { command: command(), seconds: limits.time.as_secs() });
+        }
+    };
+    let GitSaid { output, complaint, status } = said;
+    if status.success() {
+        return Ok(output);
+    }
+    let complaint = words(&String::from_utf8_lossy(&complaint), status);
+    let is_full = |words: &str| complaint.contains(words);
+    if ["died of signal 25", "File too large", "signal 25"].iter().any(|words| is_full(words)) {
+        return Err(too_large());
+    }
+    Err(GitError::Refused { command: command(), complaint, code: status.code() })
 }
 
 /// The folder, or the nearest one above it that is there.
@@ -269,7 +321,7 @@ mod tests {
     async fn shell(script: &str, limits: GitLimits) -> Result<Vec<u8>, GitError> {
         let folder = std::env::temp_dir();
         let alias = format!("alias.x=!{script}");
-        let program = GitProgram { folder: folder.join("none.git"), home: folder };
+        let program = GitProgram { folder: folder.join("none.git"), home: folder, settings: Vec::new() };
         program.call(&["-c", &alias, "x"], &GitInput::default(), limits).await
     }
 
@@ -308,7 +360,7 @@ mod tests {
             let ours = ENVIRONMENT.iter().map(|(name, _)| *name).chain(INHERITED).any(|known| *known == **name);
             let of_git =
                 ["GIT_DIR", "GIT_PREFIX", "GIT_EXEC_PATH", "GIT_CONFIG_PARAMETERS", "GIT_INTERNAL_GETTEXT_SH_SCHEME"];
-            ours || of_git.contains(name) || ["HOME", "PWD", "OLDPWD", "SHLVL", "_"].contains(name)
+            ours || of_git.contains(name) || ["HOME", "GNUPGHOME", "PWD", "OLDPWD", "SHLVL", "_"].contains(name)
         };
         let strange: Vec<_> = names.iter().filter(|name| !known(name)).collect();
         assert!(strange.is_empty() && names.contains(&"GIT_TERMINAL_PROMPT"), "{strange:?}");

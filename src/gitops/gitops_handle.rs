@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::commit_statuses::CommitStatuses;
 use super::commit_word::{CommitWord, CommitWordError};
 use super::git_commit::GitCommit;
 use super::git_facts::GitFacts;
@@ -26,6 +27,8 @@ pub struct GitopsHandle {
     pub(crate) hooks: HookReceiver,
     /// Who set the weights in force, and which commits were taken back.
     pub(crate) weights: watch::Receiver<Arc<WeightFacts>>,
+    /// What the forge is told of commits.
+    pub(crate) statuses: CommitStatuses,
     pub(super) calls: mpsc::Sender<SyncCall>,
 }
 

@@ -4,6 +4,8 @@
 //! and what is read from it; [`git_commit`] is what is known of a commit; [`git_keeper`] looks again and again, and has
 //! the writer put a new commit in force; [`git_facts`] is what is shown of that; [`gitops_handle`] is how others ask;
 //! [`hook_receiver`] is what forges call when there is something new, and [`hook_signature`] whether they are believed;
+//! [`commit_signature`] says whether a commit is signed by a key that counts; [`commit_statuses`] tells the forge what
+//! became of a commit ([`told_commits`] says when), in the words of [`forge_request`];
 //! [`rejections`] says which commits were taken back. [`commit_word`] finds any commit, and [`commit_preview`] says
 //! what it would do. [`write_back`] makes commits of what changes at run time ([`write_back_state`] is when):
 //! [`unwritten`] is what there is to write, [`config_edit`] the text with it, [`write_back_message`] what the commit
@@ -46,8 +48,11 @@
 //!   argument, and none comes near a shell. There is no work tree, so that no link in it leads anywhere.
 
 mod commit_preview;
+mod commit_signature;
+pub(crate) mod commit_statuses;
 pub(crate) mod commit_word;
 mod config_edit;
+pub(crate) mod forge_request;
 pub(crate) mod git_clone;
 pub(crate) mod git_commit;
 pub(crate) mod git_facts;
@@ -58,6 +63,7 @@ pub(crate) mod gitops_handle;
 pub(crate) mod hook_receiver;
 pub(crate) mod hook_signature;
 pub(crate) mod rejections;
+mod told_commits;
 mod unwritten;
 mod write_back;
 mod write_back_message;

@@ -21,6 +21,9 @@ pub(super) fn update(gitops: Option<&GitopsHandle>, table: &Table) {
     }
     counter!(names::GITOPS_WRITTEN).absolute(facts.write_back.written);
     gauge!(names::GITOPS_UNWRITTEN).set(if facts.write_back.problem.is_some() { 1.0 } else { 0.0 });
+    for (result, count) in gitops.statuses.counts().into_iter().flatten() {
+        counter!(names::GITOPS_STATUSES, "result" => result).absolute(count);
+    }
     gauge!(names::GITOPS_COMMIT_TIME).set(facts.in_force.at_s as f64);
     if let Some(at_ms) = facts.fetched_at_ms {
         gauge!(names::GITOPS_FETCH_TIME).set(at_ms as f64 / 1000.0);
@@ -36,6 +39,7 @@ pub(super) fn describe() {
         "Commits that were pushed to the repository, of what changes at run time."
     );
     describe_gauge!(names::GITOPS_UNWRITTEN, "Whether the weights in force could not be written to the repository.");
+    describe_counter!(names::GITOPS_STATUSES, "What the forge was told of commits.");
     describe_gauge!(names::GITOPS_COMMIT_TIME, Unit::Seconds, "When the commit in force was made, since 1970.");
     describe_gauge!(names::GITOPS_FETCH_TIME, Unit::Seconds, "When the repository last answered, since 1970.");
 }

@@ -63,6 +63,8 @@ pub(crate) const GITOPS_STATE: &str = "pointsman_gitops_state";
 pub(crate) const GITOPS_COMMIT_TIME: &str = "pointsman_gitops_commit_timestamp_seconds";
 /// Hooks, by what became of them.
 pub(crate) const GITOPS_HOOKS: &str = "pointsman_gitops_hooks_total";
+/// Statuses of commits, by whether the forge has taken them.
+pub(crate) const GITOPS_STATUSES: &str = "pointsman_gitops_statuses_total";
 /// When the repository last answered.
 pub(crate) const GITOPS_FETCH_TIME: &str = "pointsman_gitops_fetch_timestamp_seconds";
 /// Commits of the proxy's own that were pushed.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::Full;
 
 use super::client::{BodyWanted, ExchangeError, ExchangeLimits, OutboundAnswer};
@@ -213,8 +213,42 @@ impl WebhookClient {
     pub async fn post(&self, webhook: &Webhook, delivery: &Delivery<'_>) -> Result<Reply, WebhookError> {
         let target = UrlTarget::of(&webhook.url)?;
         let request = request(&target, delivery)?;
+        self.send(target, request, webhook.timeout).await
+    }
+
+    /// Posts JSON with headers of the caller's own, once: what lets one in may be among them.
+    ///
+    /// # Errors
+    /// [`WebhookError`] unless the answer is one of 2xx in time.
+    pub(crate) async fn post_json(
+        &self,
+        url: &Uri,
+        headers: HeaderMap,
+        body: Bytes,
+        time: Duration,
+    ) -> Result<Reply, WebhookError> {
+        let target = UrlTarget::of(url)?;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = url.path_and_query().cloned().map_or_else(Uri::default, Uri::from);
+        *request.headers_mut() = headers;
+        let host = HeaderValue::from_str(target.host());
+        let host =
+            host.map_err(|_bad| BadUrl { place: target.place.clone(), wanted: "want a host name or an address" })?;
+        request.headers_mut().insert(HOST, host);
+        let ours = [(USER_AGENT, AGENT), (CONTENT_TYPE, "application/json"), (CONNECTION, "close")];
+        request.headers_mut().extend(ours.map(|(name, value)| (name, HeaderValue::from_static(value))));
+        self.send(target, request, time).await
+    }
+
+    async fn send(
+        &self,
+        target: UrlTarget<'_>,
+        request: Request<Full<Bytes>>,
+        time: Duration,
+    ) -> Result<Reply, WebhookError> {
         let body = BodyWanted::Glimpse { bytes_max: ANSWER_BYTES_MAX, wait: BODY_WAIT };
-        let limits = ExchangeLimits { time: webhook.timeout, body };
+        let limits = ExchangeLimits { time, body };
         let asked = target.site(&self.trust).ask(request, limits).await;
         let OutboundAnswer { head, body } = asked.map_err(|error| WebhookError::of(error, &target))?;
         if head.status.is_success() {

@@ -58,12 +58,21 @@ async fn look(admin: &AdminApi) -> Option<(u64, Value)> {
 /// Replaces what changes with every look although nothing happens.
 fn without_clock(status: &mut Map<String, Value>, admin: &AdminApi) {
     status.remove("uptime_seconds");
+    status.get_mut("gitops").and_then(Value::as_object_mut).into_iter().for_each(without_ages);
     status.insert("started_at".to_owned(), json!(timestamp(admin.board.since_ms())));
     let services = status.get_mut("services").and_then(Value::as_array_mut).into_iter().flatten();
     for version in services.filter_map(|service| service["versions"].as_array_mut()).flatten() {
         if let Some(recent) = version["recent"].as_object_mut() {
             recent.remove("seconds");
         }
+    }
+}
+
+/// The same of the repository: the times themselves are there.
+fn without_ages(gitops: &mut Map<String, Value>) {
+    gitops.remove("fetched_seconds");
+    for name in ["commit", "newest"] {
+        gitops.get_mut(name).and_then(Value::as_object_mut).map(|commit| commit.remove("age_seconds"));
     }
 }
 

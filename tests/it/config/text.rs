@@ -184,7 +184,7 @@ proptest! {
 }
 
 /// Where the keys of each raw section stand in a file.
-const SECTIONS: [(&str, &[&str]); 72] = [
+const SECTIONS: [(&str, &[&str]); 74] = [
     ("access_log.rs RawAccessLog", &["access_log"]),
     ("admin.rs RawAdmin", &["admin"]),
     ("admin.rs RawToken", &["admin.tokens.X"]),
@@ -229,8 +229,10 @@ const SECTIONS: [(&str, &[&str]); 72] = [
     ("proxy.rs RawProxy", &["proxy"]),
     ("proxy_protocol.rs RawProxyProtocol", &["listeners.X.proxy_protocol"]),
     ("redirect.rs RawPort", &["listeners.X.redirect_https"]),
+    ("commit_status.rs RawStatus", &["gitops.status"]),
     ("repository.rs RawLocal", &[]),
     ("repository.rs RawGitops", &["gitops"]),
+    ("repository.rs RawVerify", &["gitops.verify"]),
     ("responses.rs RawResponses", &["services.X.rollout.judge.responses"]),
     ("rollout.rs RawGradual", &["services.X.rollout.rollback"]),
     ("rollout.rs RawRollout", &["services.X.rollout"]),

@@ -99,7 +99,7 @@ fn every_room_fits_on_a_phone_and_at_200_per_cent() {
 
 /// Goes through a page with the tabulator: each stop, until it comes round, once past the browser's own.
 #[track_caller]
-fn stops(tab: &Tab, room: &str) -> Vec<Value> {
+pub(super) fn stops(tab: &Tab, room: &str) -> Vec<Value> {
     let mut stops: Vec<Value> = Vec::new();
     for _ in 0..200 {
         tab.press("Tab");

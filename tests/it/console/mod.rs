@@ -9,6 +9,7 @@ mod hostile;
 mod load;
 mod people;
 mod pictures;
+mod repository;
 mod rollouts;
 mod served;
 

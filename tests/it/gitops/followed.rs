@@ -25,6 +25,10 @@ fn refuses_odd_commits(place: &GitPlace, process: &Process) {
     std::fs::remove_file(&file).unwrap();
     place.commit_all("Gone");
     assert!(refusal(process).contains("found no file \"pointsman.toml\""));
+    let other = format!("160000,{},pointsman.toml", place.git(&["rev-parse", "HEAD"]));
+    place.git(&["update-index", "--add", "--cacheinfo", &other]);
+    place.git(&["commit", "--quiet", "--message", "Another repository"]);
+    assert!(refusal(process).contains("found a submodule, want a plain file"));
 }
 
 #[test]

@@ -4,4 +4,7 @@ mod asked_commits;
 mod followed;
 mod hooks;
 mod rejected;
+mod signatures;
+mod statuses;
+mod transports;
 mod written_back;

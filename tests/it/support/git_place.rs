@@ -51,7 +51,13 @@ impl GitPlace {
 
     /// Calls git in the work tree.
     pub(crate) fn git(&self, arguments: &[&str]) -> String {
+        self.git_in(arguments, &[])
+    }
+
+    /// The same, with more of an environment.
+    pub(crate) fn git_in(&self, arguments: &[&str], environment: &[(&str, &str)]) -> String {
         let mut command = Command::new("git");
+        command.envs(environment.iter().copied());
         command.current_dir(self.work()).env("HOME", self.folder()).env("GIT_CONFIG_NOSYSTEM", "1");
         command.args(["-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "commit.gpgsign=false"]);
         let Output { status, stdout, stderr } = command.args(arguments).output().unwrap();
