@@ -12,6 +12,8 @@ import { to } from '../rooms.js';
 /** How often the ages are written anew. */
 const EVERY_MS = 10_000;
 
+/** What a sync takes all the same. @typedef {{ rewritten?: boolean, rejected?: boolean }} Terms */
+
 /** What each state means, and how its badge looks. @type {Record<string, { look: string, words: string }>} */
 const STATES = {
   synced: { look: 'good', words: 'The newest commit is in force, with its weights.' },
@@ -108,33 +110,46 @@ class Repository extends HTMLElement {
   /** @param {any} known */
   #orders(known) {
     const rewritten = (known.problems ?? []).some((/** @type {string} */ text) => text.includes('sync --rewritten'));
-    const shown = JSON.stringify([canAct(), rewritten]);
+    const rejected = Boolean(known.rejection);
+    const shown = JSON.stringify([canAct(), rewritten, rejected]);
     if (this.#buttons.dataset.shown === shown) return;
     this.#buttons.dataset.shown = shown;
     replace(this.#buttons, canAct() && [
-      h('button', { type: 'button', class: 'primary', onclick: () => void sync(false) }, 'Sync'),
-      rewritten && h('button', { type: 'button', class: 'danger', onclick: () => void sync(true) }, 'Take the rewritten history'),
+      h('button', { type: 'button', class: 'primary', onclick: () => void sync('Put the newest commit in force', {}) }, 'Sync'),
+      rewritten && danger('Take the rewritten history', { rewritten }),
+      rejected && danger('Insist on what was taken back', { rejected }),
     ]);
   }
 }
 
 /**
+ * The button of a sync that needs a second thought.
+ *
+ * @param {string} words
+ * @param {Terms} terms
+ */
+function danger(words, terms) {
+  return h('button', { type: 'button', class: 'danger', onclick: () => void sync(words, terms) }, words);
+}
+
+/**
  * Takes the newest commit, after a look at what it would do.
  *
- * @param {boolean} rewritten
+ * @param {string} title
+ * @param {Terms} terms
  */
-async function sync(rewritten) {
+async function sync(title, terms) {
   await act({
-    title: rewritten ? 'Put the newest commit in force, although the history was rewritten' : 'Put the newest commit in force',
+    title,
     does: 'Sync',
     method: 'POST',
     path: 'v1/gitops/sync',
-    body: () => (rewritten ? { rewritten } : {}),
-    command: () => command('sync', { rewritten }),
+    body: () => terms,
+    command: () => command('sync', terms),
     seen: whatItChanges,
     describe: whatItDoes,
     reasoned: false,
-    danger: rewritten,
+    danger: Object.keys(terms).length > 0,
   });
 }
 

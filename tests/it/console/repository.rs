@@ -81,6 +81,11 @@ fn a_commit_is_seen_looked_at_and_taken_and_a_bad_one_says_why() {
     }
     tab.reads("main", "rejected(.|\\n)*Taken back(.|\\n)*of shop, by (.|\\n)*: v2 loses orders");
     is_for_all(browser, &tab, admin, "rejected");
+    tab.click("button", "Insist on what was taken back");
+    let shown = tab.reads("dialog", "60 %");
+    assert!(shown.contains("sync --rejected"), "{shown}");
+    tab.press("Escape");
+    assert!(on_v2(&process).is_empty(), "looking changes nothing");
 
     // A history that was rewritten has a button of its own.
     place.git(&["commit", "--quiet", "--amend", "--message", "Rewritten"]);
