@@ -18,6 +18,7 @@ use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::read;
 use crate::config::reader::report::Report;
 use crate::config::reader::tree::Tree;
+use crate::config::reader::units::{Setting, TimeSpan};
 use crate::control::change::Change;
 use crate::control::handle::{ChangeRequest, OntoDead};
 use crate::control::hold_registry::HoldTerms;
@@ -30,6 +31,7 @@ use super::change_response::{ChangeResponse, Tagged};
 use super::guard::Caller;
 use super::hold_body::HoldBody;
 use super::problem::ProblemDetails;
+use super::time_to_live::{end_of, lasts};
 
 pub(crate) use super::call_query::query;
 
@@ -57,6 +59,8 @@ pub(crate) struct ApiCall {
     body: Map<String, Value>,
     /// Whether new requests wait for the change.
     hold: Option<HoldTerms>,
+    /// How long the weights last that it sets, if not for good.
+    lasts: Option<Duration>,
     caller: Caller,
     dry_run: bool,
     if_match: Option<u64>,
@@ -69,6 +73,7 @@ pub(crate) struct MoveTerms {
     pub(crate) reason: Option<String>,
     pub(crate) hold: Option<HoldBody>,
     pub(crate) force: Option<bool>,
+    pub(crate) ttl: Option<Setting<TimeSpan>>,
 }
 
 impl ApiCall {
@@ -92,6 +97,11 @@ impl ApiCall {
         let at = ConfigPath::Root.key("hold");
         self.hold = hold.map(|hold| hold.terms(&at, &mut self.report));
         self.force = force.unwrap_or_default();
+    }
+
+    /// How long the weights last that are set, if not for good.
+    pub(crate) fn lasts(&mut self, ttl: Option<Setting<TimeSpan>>) {
+        self.lasts = lasts(ttl, &mut self.report);
     }
 
     /// The reason of a change.
@@ -150,10 +160,11 @@ impl ApiCall {
         let Some(change) = change.filter(|_| problems.is_empty()) else {
             return Err(ProblemDetails::of_problems(problems));
         };
-        let Self { dry_run, if_match, force, caller, hold, .. } = self;
+        let Self { dry_run, if_match, force, caller, hold, lasts, .. } = self;
         let author = caller.name.to_string();
         let onto_dead = OntoDead::forced(force);
-        let request = ChangeRequest { change, dry_run, if_match, onto_dead, author, reason };
+        let until_ms = lasts.map(end_of);
+        let request = ChangeRequest { change, dry_run, if_match, onto_dead, author, reason, until_ms };
         let (applied, held) = match &hold {
             Some(terms) => admin.holds.apply(&admin.handle, request, terms).await?,
             None => (admin.handle.apply(request).await?, None),
@@ -186,7 +197,7 @@ impl FromRequest<Arc<AdminApi>> for ApiCall {
             report.add(Problem::invalid("body", found, "an object", "write {...}"));
             return Err(ProblemDetails::of_problems(report.into_problems()));
         };
-        Ok(Self { report, force: false, body, hold: None, caller, dry_run, if_match })
+        Ok(Self { report, force: false, body, hold: None, lasts: None, caller, dry_run, if_match })
     }
 }
 

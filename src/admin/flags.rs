@@ -11,6 +11,7 @@ use crate::config::flag::flag_rule::RawServe;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
 use crate::config::reader::report::Report;
+use crate::config::reader::units::{Setting, TimeSpan};
 use crate::control::change::Change;
 use crate::control::flag_change::{FlagChange, find_rule, last_rule};
 use crate::problem::{Mismatch, Problem};
@@ -47,6 +48,9 @@ pub(crate) struct FlagBody {
     serve: Option<RawServe>,
     /// Why.
     reason: Option<String>,
+    /// After this time the flag goes back to what the config says, from 1s to 720h; default: it stays.
+    #[schema(value_type = Option<String>, example = "30m")]
+    ttl: Option<Setting<TimeSpan>>,
 }
 
 /// What a rule serves.
@@ -119,6 +123,7 @@ pub(crate) async fn put(
     let table = admin.table();
     let mut body: FlagBody = call.read();
     let reason = call.reason(body.reason.take());
+    call.lasts(body.ttl.take());
     let found = flag(&table, "flag", &text).map_err(|problem| call.report.add(problem)).ok();
     let change = found.map(|flag| (flag.spec.name.clone(), body.change(flag, &mut call.report)));
     call.apply(&admin, change.map(|change| Change::Flags([change].into())), reason).await

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::config::reader::config_path::ConfigPath;
+use crate::config::reader::units::{Setting, TimeSpan};
 use crate::control::change::Change;
 use crate::problem::{Mismatch, ProblemKind};
 
@@ -29,6 +30,9 @@ pub(crate) struct FlipBody {
     pub hold: Option<super::hold_body::HoldBody>,
     /// Also if a version that gets more is known to have no usable endpoint; 409 otherwise.
     pub force: Option<bool>,
+    /// After this time the weights go back to what the config says, from 1s to 720h; default: they stay.
+    #[schema(value_type = Option<String>, example = "30m")]
+    pub ttl: Option<Setting<TimeSpan>>,
 }
 
 /// Sends everything to one version.
@@ -53,6 +57,7 @@ pub(crate) async fn post(
     let body: FlipBody = call.read();
     let reason = call.reason(body.reason);
     call.moves(body.hold.as_ref(), body.force);
+    call.lasts(body.ttl);
     let found = service(&table, "service", &text).map_err(|problem| call.report.add(problem)).ok();
     let to = match body.to {
         Some(to) => found.and_then(|service| {

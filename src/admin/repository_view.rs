@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::override_view::OverrideView;
 use super::revisions::timestamp;
 use crate::config::{WriteBackConfig, WriteBackTarget};
 use crate::control::weight_marks::RejectedCommit;
@@ -46,6 +47,8 @@ pub(crate) struct RepositoryView {
     needs_restart: Vec<String>,
     /// Services and flags that give users something else than the commit in force says.
     overridden: Vec<String>,
+    /// The same, with who has set that, why, and until when.
+    overrides: Vec<OverrideView>,
     /// Commits whose weights were taken back, and are in the commit in force.
     rejected: Vec<RejectedView>,
     /// Why the newest commit is not taken, if its weights were taken back.
@@ -174,6 +177,7 @@ impl RepositoryView {
             waits: waits.clone(),
             needs_restart: needs_restart.clone(),
             rejected: rejections::standing(&weights, &overridden).into_iter().map(RejectedView::of).collect(),
+            overrides: OverrideView::all(table, &weights, &gitops.registry),
             write_back: WriteBackView::of(source.write_back.as_ref(), write_back),
             rejection: rejections::against(&weights, newest, in_force, &overridden),
             overridden,

@@ -25,7 +25,7 @@ use super::problem::ProblemDetails;
 /// Shifts one service.
 ///
 /// The body maps versions to per cent with up to three decimals; versions that are not named get nothing. It may also
-/// have a `reason`, a text, and a `hold` and a `force` as a flip has them.
+/// have a `reason`, a text, and a `hold`, a `force` and a `ttl` as a flip has them.
 ///
 /// # Errors
 /// The refusal.
@@ -47,6 +47,7 @@ pub(crate) async fn put_one(
     let (terms, versions) = call.split();
     let reason = call.reason(terms.reason);
     call.moves(terms.hold.as_ref(), terms.force);
+    call.lasts(terms.ttl);
     let service = service(&table, "service", &text).map_err(|problem| call.report.add(problem)).ok();
     let split = split(service, &text, Value::Object(versions), &mut call.report);
     let change = split.map(|split| Change::Splits([split].into()));
@@ -55,7 +56,7 @@ pub(crate) async fn put_one(
 
 /// Shifts several services in one revision and one swap.
 ///
-/// The body maps services to splits. It may also have a `reason`, a text, and a `hold` and a `force` as a flip has them.
+/// The body maps services to splits. It may also have a `reason`, a text, and a `hold`, a `force` and a `ttl` as a flip has them.
 ///
 /// # Errors
 /// The refusal.
@@ -80,6 +81,7 @@ pub(crate) async fn put_many(
     let (terms, services) = call.split();
     let reason = call.reason(terms.reason);
     call.moves(terms.hold.as_ref(), terms.force);
+    call.lasts(terms.ttl);
     if services.is_empty() {
         call.report.add(Problem::invalid("body", "no service", "at least one service with its split", "add one"));
     }

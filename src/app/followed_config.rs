@@ -11,6 +11,7 @@ use super::gitops_start::GitopsStart;
 use super::tls_material::MaterialError;
 use super::{ConfigFile, check, settings, tls_material};
 use crate::config::{Config, GitopsConfig, ReleaseSettings};
+use crate::control::expiry_clock::ExpiryClock;
 use crate::control::file::FileSpecs;
 use crate::control::publish::Published;
 use crate::control::watch::{
@@ -48,6 +49,8 @@ pub(crate) struct FollowedConfig {
     pub(crate) gitops: Option<GitopsHandle>,
     /// Who tells the forge of the repository what became of commits.
     pub(crate) reporter: Option<StatusReporter>,
+    /// What ends weights that were set for a time.
+    pub(crate) expiry: ExpiryClock,
 }
 
 impl FollowedConfig {
@@ -67,6 +70,7 @@ impl FollowedConfig {
                 reporter.run(stopped(stop)).await;
             });
         }
+        tasks.keep("expiry", Kind::Waiting, self.expiry, async |expiry, stop| expiry.run(stopped(stop)).await);
     }
 }
 
@@ -107,7 +111,13 @@ impl ConfigOrigin {
         told: ConfigChannels,
     ) -> FollowedConfig {
         let clients = Arc::clone(clients);
-        let none = FollowedConfig { watch: None, keeper: None, gitops: None, reporter: None };
+        let expiry = ExpiryClock {
+            handle: resolver.handle.clone(),
+            published: Arc::clone(&resolver.published),
+            weights: told.weights.clone(),
+            registry: Arc::clone(&told.registry),
+        };
+        let none = FollowedConfig { watch: None, keeper: None, gitops: None, reporter: None, expiry };
         match self {
             Self::File(file) => {
                 FollowedConfig { watch: Some(watch_config(file, running, resolver, clients, told)), ..none }

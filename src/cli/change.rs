@@ -51,6 +51,21 @@ impl ForceArgs {
     }
 }
 
+/// How long new weights last
+#[derive(Args, Clone, Debug, Default)]
+pub struct LastsArgs {
+    /// Go back to what the config says after this time, such as 30m (1s to 720h), unless the weights are set again
+    #[arg(long = "for", value_name = "DURATION")]
+    lasts: Option<String>,
+}
+
+impl LastsArgs {
+    /// Writes it into a body.
+    pub(crate) fn into_body(self, body: &mut Map<String, Value>) {
+        body.extend(self.lasts.map(|lasts| ("ttl".to_owned(), lasts.into())));
+    }
+}
+
 /// Whether new requests wait for a change
 #[derive(Args, Clone, Debug)]
 pub struct HoldArgs {
@@ -91,6 +106,8 @@ pub struct ShiftArgs {
     #[command(flatten)]
     hold: HoldArgs,
     #[command(flatten)]
+    lasts: LastsArgs,
+    #[command(flatten)]
     terms: Terms,
 }
 
@@ -106,6 +123,8 @@ pub struct FlipArgs {
     force: ForceArgs,
     #[command(flatten)]
     hold: HoldArgs,
+    #[command(flatten)]
+    lasts: LastsArgs,
     #[command(flatten)]
     terms: Terms,
 }
@@ -145,6 +164,7 @@ pub fn shift(remote: &Remote, args: ShiftArgs) -> Result<(), CommandError> {
     let mut body = weights(&args.weights, &VERSIONS)?;
     args.force.into_body(&mut body);
     args.hold.into_body(&mut body);
+    args.lasts.into_body(&mut body);
     change(remote, Method::PUT, &format!("/v1/services/{}/split", segment(&args.service)?), body, args.terms)
 }
 
@@ -156,6 +176,7 @@ pub fn flip(remote: &Remote, args: FlipArgs) -> Result<(), CommandError> {
     let mut body = Map::from_iter([("to".to_owned(), Value::from(args.version))]);
     args.force.into_body(&mut body);
     args.hold.into_body(&mut body);
+    args.lasts.into_body(&mut body);
     change(remote, Method::POST, &format!("/v1/services/{}/flip", segment(&args.service)?), body, args.terms)
 }
 

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::change::{Terms, WeightWords, change, segment, weights};
+use super::change::{LastsArgs, Terms, WeightWords, change, segment, weights};
 use super::client::Call;
 use super::flag_import::FlagImportArgs;
 use super::{CommandError, Remote, flag_import, flag_show};
@@ -49,6 +49,8 @@ struct FlagSwitchArgs {
     #[command(flatten)]
     name: FlagName,
     #[command(flatten)]
+    lasts: LastsArgs,
+    #[command(flatten)]
     terms: Terms,
 }
 
@@ -66,6 +68,8 @@ struct FlagSetArgs {
     /// The rule [default: the last one, which is for all users that no rule before it serves]
     #[arg(long, value_name = "RULE")]
     rule: Option<String>,
+    #[command(flatten)]
+    lasts: LastsArgs,
     #[command(flatten)]
     terms: Terms,
 }
@@ -107,13 +111,15 @@ impl FlagName {
 }
 
 fn switch(remote: &Remote, args: FlagSwitchArgs, enabled: bool) -> Result<(), CommandError> {
-    let body = Map::from_iter([("enabled".to_owned(), Value::from(enabled))]);
+    let mut body = Map::from_iter([("enabled".to_owned(), Value::from(enabled))]);
+    args.lasts.into_body(&mut body);
     change(remote, Method::PUT, &args.name.path()?, body, args.terms)
 }
 
 fn set(remote: &Remote, args: FlagSetArgs) -> Result<(), CommandError> {
     let mut body = Map::from_iter([("serve".to_owned(), serve(&args.serve)?)]);
     body.extend(args.rule.map(|rule| ("rule".to_owned(), Value::from(rule))));
+    args.lasts.into_body(&mut body);
     change(remote, Method::PUT, &args.name.path()?, body, args.terms)
 }
 

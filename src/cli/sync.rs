@@ -93,7 +93,17 @@ pub(super) fn status_lines(gitops: &Value) -> String {
     if !overridden.is_empty() {
         text += &format!("  {}: {}\n", toned("not as the commit says", TextTone::Warn), overridden.join(", "));
     }
+    text.extend(list(gitops, "overrides").filter(|found| found["author"].is_string()).map(override_line));
     text
+}
+
+/// Who has set weights that are not as the commit says, on a line.
+fn override_line(found: &Value) -> String {
+    let (of, author, revision) = (member(found, "of"), member(found, "author"), &found["revision"]);
+    let reason = found["reason"].as_str().map_or(String::new(), |reason| format!(": {reason}"));
+    let ends = found["ends_at"].as_str().map_or(String::new(), |at| format!(", until {at}"));
+    let waits = found["waits"].as_str().map_or(String::new(), |why| format!(" (then it waits: {why})"));
+    format!("    {of} by {author} in revision {revision}{ends}{waits}{reason}\n")
 }
 
 #[cfg(test)]
@@ -122,8 +132,13 @@ mod tests {
         gitops["write_back"] = json!({
             "last": {"commit": "0123456789ab", "branch": "main", "revision": 4}, "problem": "the branch is protected"
         });
+        gitops["overrides"] = json!([
+            {"of": "shop", "author": "ada", "revision": 4, "reason": "a load test", "ends_at": "2026-11-30T12:00:00Z"},
+            {"of": "flag dark", "author": null}
+        ]);
         let text = status_lines(&gitops);
         for line in [
+            "\n    shop by ada in revision 4, until 2026-11-30T12:00:00Z: a load test\n",
             "written back: 01234567 on main, revision 4",
             "not written back: the branch is protected",
             "newest:   commit abcdefab",

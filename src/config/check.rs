@@ -30,7 +30,7 @@ pub(crate) fn every<T>(
 
 /// What stands beside the names of versions and services in the calls of the admin API that move traffic:
 /// `{"v1": 90, "v2": 10, "reason": "..."}`. A version or service of such a name could not be moved.
-pub const RESERVED_NAMES: [&str; 3] = ["reason", "hold", "force"];
+pub const RESERVED_NAMES: [&str; 4] = ["reason", "hold", "force", "ttl"];
 
 /// A name of a service or a version.
 pub(crate) fn free_name(text: &str, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Name, ErrorGuaranteed> {

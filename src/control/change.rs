@@ -12,7 +12,8 @@ use super::flag_change::{self, FlagChange};
 use super::planned::{Action, History, PlanError, Planned, State, unknown_versions, versions};
 use super::rollback::{self, RollbackScope};
 use super::rollout_change::{self, RolloutChange};
-use super::{endpoint_change, file, mirror_change};
+use super::weight_marks::WeightSubject;
+use super::{endpoint_change, expiry, file, mirror_change};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -55,6 +56,13 @@ pub enum Change {
         /// Whether it gets no new requests.
         drained: bool,
     },
+    /// Weights that were set for a time end.
+    Expire {
+        /// Whose.
+        subject: WeightSubject,
+        /// The revision that has set them.
+        revision: u64,
+    },
     /// A move of a rollout.
     Rollout(RolloutChange),
     /// What the config file defines, at the start and at each reload.
@@ -84,6 +92,7 @@ pub fn plan<H: History>(state: &State, history: &H, change: &Change) -> Result<P
         Change::Endpoint { service, version, address, drained } => {
             Ok(endpoint_change::plan(state, service, version, address, *drained)?)
         }
+        Change::Expire { subject, revision } => expiry::plan(state, history, subject, *revision),
         Change::Rollout(change) => Ok(rollout_change::plan(state, change)?),
         Change::File(specs) => Ok(file::plan(state, specs)),
     }

@@ -23,6 +23,7 @@ use super::experiment_change;
 use super::experiment_difference::{ExperimentDifference, RunEnd};
 use super::experiment_states::{PlannedExperiments, is_of};
 use super::file_origin::FileOrigin;
+use super::flag_change;
 use super::planned::{Action, Planned, PlannedFlags, State, versions};
 use super::service_intent::ServiceIntent;
 use super::weight_marks::{FileWord, WeightSubject, said_of_flag, said_of_service};
@@ -120,9 +121,9 @@ fn flag_state(state: &State, spec: &FlagSpec, origin: Option<&FileOrigin>) -> Fl
     match (state.flags.states.get(&spec.name), intent) {
         (Some(old), Some(intent)) => match word {
             FileWord::IfNew => old.under_file(intent, spec),
-            // As if it had said that before, and as if it had said nothing of it.
+            // As if it had said that before.
             FileWord::Never => old.under_file(&FlagState::first(spec), spec),
-            FileWord::Anew => old.under_file(&FlagState { enabled: !spec.enabled, rules: BTreeMap::new() }, spec),
+            FileWord::Anew => flag_change::as_the_file_says(old, spec),
         },
         (Some(_) | None, Some(_) | None) => FlagState::first(spec),
     }

@@ -53,6 +53,13 @@ fn changed(spec: &FlagSpec, before: &Arc<FlagState>, change: &FlagChange, proble
     next
 }
 
+/// The state of a flag after the file counts for all of it, whatever it said before.
+#[must_use]
+pub(crate) fn as_the_file_says(before: &FlagState, spec: &FlagSpec) -> FlagState {
+    let said_nothing = FlagState { enabled: !spec.enabled, rules: BTreeMap::new() };
+    before.under_file(&said_nothing, spec)
+}
+
 /// The name of a rule of a flag, that `text` names at `place`.
 ///
 /// # Errors

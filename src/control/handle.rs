@@ -64,6 +64,8 @@ pub struct ChangeRequest {
     pub author: String,
     /// Why.
     pub reason: Option<String>,
+    /// When the weights that it sets go back to what the config says, in milliseconds since 1970; none: they stay.
+    pub until_ms: Option<i64>,
 }
 
 impl ChangeRequest {
@@ -76,7 +78,7 @@ impl ChangeRequest {
         };
         let reason = reason.or(why);
         let change = Change::File(specs);
-        Self { change, dry_run: false, if_match: None, onto_dead: OntoDead::Ignore, author, reason }
+        Self { change, dry_run: false, if_match: None, onto_dead: OntoDead::Ignore, author, reason, until_ms: None }
     }
 }
 

@@ -32,7 +32,8 @@ pub(crate) fn plan(
     NextRevision { number: revision, at_ms }: NextRevision,
 ) -> PlannedMarks {
     let mut marks = PlannedMarks::default();
-    let set = Arc::new(SetWeights { revision, at_ms, author: request.author.clone(), reason: request.reason.clone() });
+    let (author, reason, until_ms) = (request.author.clone(), request.reason.clone(), request.until_ms);
+    let set = Arc::new(SetWeights { revision, at_ms, author, reason, until_ms });
     let moved = moved(state, planned);
     marks.next.set = moved.iter().map(|moved| (moved.subject.clone(), Arc::clone(&set))).collect();
     match &request.change {
@@ -63,6 +64,7 @@ pub(crate) fn plan(
         | Change::Experiment(_)
         | Change::Mirror { .. }
         | Change::Endpoint { .. }
+        | Change::Expire { .. }
         | Change::Rollout(_) => {}
     }
     marks

@@ -10,8 +10,9 @@
 //! [`hold_registry`] makes a change while nothing runs, [`drain_wait`] waits until an endpoint has nothing left to do,
 //! and [`unusable`] says which changes would send users to a dead version. [`weight_marks`] remembers who set weights,
 //! and which commits were taken back; [`mark_change`] says what a change comes to for that, and [`file_origin`] which
-//! commit a config is. [`watch`] puts the config file in force when it changes, [`upkeep`] looks after the store, and
-//! [`clock`] is the process's.
+//! commit a config is. [`overridden`] is what is in force and not as the config says; [`expiry`] is the end of what was
+//! set for a time, and [`expiry_clock`] looks when it is over. [`watch`] puts the config file in force when it changes,
+//! [`upkeep`] looks after the store, and [`clock`] is the process's.
 //!
 //! One thread and not a lock, because a change has to be durable before it is visible, and a lock held over a disk
 //! flush would stop those who only want to look.
@@ -26,6 +27,8 @@ pub(crate) mod endpoint_change;
 pub(crate) mod experiment_change;
 pub(crate) mod experiment_difference;
 pub(crate) mod experiment_states;
+pub(crate) mod expiry;
+pub(crate) mod expiry_clock;
 pub(crate) mod file;
 pub(crate) mod file_origin;
 pub(crate) mod flag_change;
@@ -34,6 +37,7 @@ pub(crate) mod handle;
 pub(crate) mod hold_registry;
 pub(crate) mod mark_change;
 pub(crate) mod mirror_change;
+pub(crate) mod overridden;
 pub(crate) mod planned;
 pub(crate) mod publish;
 pub(crate) mod rollback;

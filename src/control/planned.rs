@@ -77,11 +77,13 @@ pub enum Action {
     Stop,
     /// All users get what one arm of an experiment has.
     Ship,
+    /// Weights that were set for a time have ended.
+    Expire,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Shift,
         Self::Flip,
         Self::Rollback,
@@ -94,6 +96,7 @@ impl Action {
         Self::Start,
         Self::Stop,
         Self::Ship,
+        Self::Expire,
     ];
 
     /// The word, as it is stored and shown.
@@ -112,6 +115,7 @@ impl Action {
             Self::Start => "start",
             Self::Stop => "stop",
             Self::Ship => "ship",
+            Self::Expire => "expire",
         }
     }
 }
@@ -305,7 +309,8 @@ impl Planned {
             | Action::Flag
             | Action::Start
             | Action::Stop
-            | Action::Ship => !self.next.is_empty(),
+            | Action::Ship
+            | Action::Expire => !self.next.is_empty(),
         };
         moves || !self.flags.next.is_empty() || !self.experiments.next.is_empty()
     }

@@ -92,6 +92,7 @@ pub(crate) fn of_change<'n>(
         | Change::Flip { .. }
         | Change::Rollback { .. }
         | Change::Rollout(_)
+        | Change::Expire { .. }
         | Change::Experiment(ExperimentChange::Ship { .. }) => |shift| shift.after > shift.before,
         // A copy that fails costs no user anything. The arms of a start are asked by themselves ([`of_arms`]).
         Change::File(_) | Change::Flags(_) | Change::Experiment(_) | Change::Mirror { .. } => return Vec::new(),

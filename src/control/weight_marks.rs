@@ -82,6 +82,8 @@ pub struct SetWeights {
     pub author: String,
     /// Why, if they said so.
     pub reason: Option<String>,
+    /// When they end, in milliseconds since 1970; none: they stay.
+    pub until_ms: Option<i64>,
 }
 
 /// All of it.

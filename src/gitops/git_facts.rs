@@ -1,13 +1,12 @@
 //! What is shown of the repository: which commit is in force, which is the newest, and why they are not the same.
 
-use crate::control::file::same_split;
+use crate::control::overridden::overridden_subjects;
 use crate::table::Table;
-use crate::table::flag_state::FlagState;
 
 use super::git_commit::GitCommit;
 use super::rejections::against;
 use super::write_back_state::WriteBackFacts;
-use crate::control::weight_marks::{WeightFacts, WeightSubject};
+use crate::control::weight_marks::WeightFacts;
 
 /// What is known of the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,28 +106,6 @@ impl GitFacts {
 #[must_use]
 pub(crate) fn overridden(table: &Table) -> Vec<String> {
     overridden_subjects(table).iter().map(ToString::to_string).collect()
-}
-
-/// The same, by their kinds.
-pub(super) fn overridden_subjects(table: &Table) -> Vec<WeightSubject> {
-    let services = table.services().filter(|service| !same_split(&service.weights(), &service.spec.split));
-    let services = services.map(|service| WeightSubject::Service(service.spec.name.clone()));
-    let flags = table.flags().flags.iter().filter(|flag| !is_first(&flag.state, &flag.spec));
-    services.chain(flags.map(|flag| WeightSubject::Flag(flag.spec.name.clone()))).collect()
-}
-
-/// Whether a flag serves the weights of its definition, also to other users.
-pub(super) fn is_first(state: &FlagState, spec: &crate::table::spec::flag::FlagSpec) -> bool {
-    let first = FlagState::first(spec);
-    let mut rules = spec.rules().iter();
-    let same = |rule: &crate::table::spec::flag::FlagRuleSpec| {
-        let (said, found) = (first.rules.get(&rule.name), state.rules.get(&rule.name));
-        match (said, found) {
-            (Some(said), Some(found)) => rule.serve.iter().all(|(name, _)| said.count(name) == found.count(name)),
-            (said, found) => said.is_none() && found.is_none(),
-        }
-    };
-    first.enabled == state.enabled && rules.all(same)
 }
 
 #[cfg(test)]

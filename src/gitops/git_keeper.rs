@@ -99,7 +99,8 @@ impl GitKeeper {
         let facts = watch::Sender::new(GitFacts::first(in_force));
         let hooks = HookReceiver::new(clone.source.hook_secret_file.clone(), Arc::clone(&wake));
         let (source, weights, statuses) = (clone.source.clone(), deps.weights.clone(), deps.statuses.clone());
-        let handle = GitopsHandle { source, facts: facts.subscribe(), weights, hooks, statuses, calls };
+        let registry = Arc::clone(&deps.registry);
+        let handle = GitopsHandle { source, facts: facts.subscribe(), weights, registry, hooks, statuses, calls };
         let (last, next, failures, told_rejected) = (None, Instant::now(), 0, None);
         let write_back = WriteBack::new(deps.weights.clone());
         (Self { clone, deps, facts, write_back, calls: asked, wake, last, next, failures, told_rejected }, handle)

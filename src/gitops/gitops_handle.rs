@@ -12,6 +12,7 @@ use super::hook_receiver::HookReceiver;
 use crate::config::GitopsConfig;
 use crate::control::handle::Applied;
 use crate::control::weight_marks::WeightFacts;
+use crate::stats::Registry;
 
 /// How many calls may wait for the keeper.
 pub(super) const CALLS_MAX: usize = 16;
@@ -29,6 +30,8 @@ pub struct GitopsHandle {
     pub(crate) weights: watch::Receiver<Arc<WeightFacts>>,
     /// What the forge is told of commits.
     pub(crate) statuses: CommitStatuses,
+    /// Which rollouts are under way.
+    pub(crate) registry: Arc<Registry>,
     pub(super) calls: mpsc::Sender<SyncCall>,
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::config_edit::WeightsToWrite;
-use super::git_facts::{is_first, overridden_subjects};
 use crate::control::file::{FileSpecs, same_split};
+use crate::control::overridden::{is_first, is_released, overridden_subjects};
 use crate::control::weight_marks::{WeightFacts, WeightSubject};
 use crate::stats::Registry;
 use crate::table::compiled_flag::Flag;
@@ -71,8 +71,10 @@ pub(super) fn unwritten(table: &Table, facts: &WeightFacts, registry: &Registry)
             waits = true;
             continue;
         }
-        // Without it nothing is known of who has set them: a process from before these marks did.
-        let Some(revision) = facts.marks.set.get(&subject).map(|set| set.revision) else { continue };
+        // Without it nothing is known of who has set them: a process from before these marks did. What was set for a
+        // time goes back by itself.
+        let set = facts.marks.set.get(&subject).filter(|set| set.until_ms.is_none());
+        let Some(revision) = set.map(|set| set.revision) else { continue };
         let wanted = match &subject {
             WeightSubject::Service(name) => table.service_named(name).and_then(split),
             WeightSubject::Flag(name) => {
@@ -82,17 +84,6 @@ pub(super) fn unwritten(table: &Table, facts: &WeightFacts, registry: &Registry)
         found.extend(wanted.map(|wanted| Unwritten { subject, revision, wanted }));
     }
     (found, waits)
-}
-
-/// Whether a rollout moves it.
-fn is_released(subject: &WeightSubject, table: &Table, registry: &Registry) -> bool {
-    match subject {
-        WeightSubject::Service(name) => registry.canary(name).is_some_and(|canary| canary.terms().flag.is_none()),
-        WeightSubject::Flag(name) => table.services().any(|service| {
-            let canary = registry.canary(&service.spec.name);
-            canary.is_some_and(|canary| canary.terms().flags.iter().any(|moved| **moved == *name.as_str()))
-        }),
-    }
 }
 
 /// The split of a service, with all of its versions.

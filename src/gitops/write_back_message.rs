@@ -27,18 +27,16 @@ impl WriteBackMessage {
     pub(crate) fn new(revision: &Revision, changed: &[String], committer: &Committer) -> Self {
         let number = revision.number;
         let whole = changed.join("; ");
-        let subject = if whole.chars().count() <= SUBJECT_CHARS_MAX && changed.len() == 1 {
-            whole
-        } else {
-            format!("Weights of revision {number}")
-        };
+        let fits = whole.chars().count() <= SUBJECT_CHARS_MAX;
+        let subject = if fits { whole.clone() } else { format!("Weights of revision {number}") };
         let author = on_a_line(&revision.author, 200);
         let reason = revision.reason.as_deref().map(|reason| on_a_line(reason, REASON_CHARS_MAX));
         let reason = reason.filter(|reason| !reason.is_empty()).unwrap_or_else(|| "No reason was given.".to_owned());
-        let list: String = changed.iter().map(|changed| format!("- {changed}\n")).collect();
+        let list = changed.iter().map(|changed| format!("- {changed}\n")).collect::<String>();
+        let list = if subject == whole { String::new() } else { format!("{list}\n") };
         let rollout = author.strip_prefix("rollout ").map_or(String::new(), |id| format!("Pointsman-Rollout: {id}\n"));
         let text = format!(
-            "{subject}\n\n{reason}\n\n{list}\nPointsman-Revision: {number}\nPointsman-Action: {}\nPointsman-Author: {author}\n{rollout}",
+            "{subject}\n\n{reason}\n\n{list}Pointsman-Revision: {number}\nPointsman-Action: {}\nPointsman-Author: {author}\n{rollout}",
             revision.action
         );
         Self { text, author, committer: committer.clone(), at_s: revision.at_ms.div_euclid(1000) }
@@ -95,17 +93,19 @@ mod tests {
         let found = message(&revision("ada", Some("it fails\n\nPointsman-Revision: 1")), &["shop: v1=100 v2=0"]);
         assert_eq!(
             found.text,
-            "shop: v1=100 v2=0\n\nit fails Pointsman-Revision: 1\n\n- shop: v1=100 v2=0\n\nPointsman-Revision: 41\n\
+            "shop: v1=100 v2=0\n\nit fails Pointsman-Revision: 1\n\nPointsman-Revision: 41\n\
              Pointsman-Action: rollback\nPointsman-Author: ada\n"
         );
         let who = found.environment();
         assert_eq!((who[0].1.as_str(), who[3].1.as_str()), ("ada", "Pointsman"));
         assert_eq!(who[2].1, "1700000000 +0000");
         let found = message(&revision("rollout 3", None), &["shop: v1=100", "cart: v1=100"]).text;
-        assert!(
-            found.starts_with("Weights of revision 41\n\nNo reason was given.\n\n- shop: v1=100\n- cart"),
-            "{found}"
-        );
+        let begin = "shop: v1=100; cart: v1=100\n\nNo reason was given.\n\nPointsman-Revision: 41\n";
+        assert!(found.starts_with(begin), "{found}");
         assert!(found.ends_with("Pointsman-Author: rollout 3\nPointsman-Rollout: 3\n"), "{found}");
+        let long = "x".repeat(60);
+        let many = message(&revision("ada", None), &[&*long, "cart: v1=100"]).text;
+        let begin = format!("Weights of revision 41\n\nNo reason was given.\n\n- {long}\n- cart: v1=100\n\nPointsman-");
+        assert!(many.starts_with(&begin), "{many}");
     }
 }

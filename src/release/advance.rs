@@ -141,7 +141,8 @@ impl RolloutController {
         let onward = made.weight.is_some_and(|weight| weight > run.rollout.weight()) && run.asks_for_usable();
         let by_itself = if onward { OntoDead::Refuse } else { OntoDead::Ignore };
         let onto_dead = by.map_or(by_itself, |by| by.onto_dead);
-        let request = ChangeRequest { change, dry_run: false, if_match: None, onto_dead, author, reason };
+        let request =
+            ChangeRequest { change, dry_run: false, if_match: None, onto_dead, author, reason, until_ms: None };
         let applied = self.deps.handle.apply(request).await?;
         let word = word(run, &made);
         run.saved = saved;
@@ -157,7 +158,8 @@ impl RolloutController {
         let change = RolloutChange { state, ..run.change(None, None, &self.deps.published.load()) };
         let (change, author) = (Change::Rollout(change), format!("rollout {id}"));
         let onto_dead = OntoDead::Ignore;
-        let request = ChangeRequest { change, dry_run: false, if_match: None, onto_dead, author, reason: None };
+        let request =
+            ChangeRequest { change, dry_run: false, if_match: None, onto_dead, author, reason: None, until_ms: None };
         self.deps.handle.apply(request).await.map(drop)
     }
 

@@ -51,7 +51,8 @@ impl RolloutController {
         // Of no service: no table is made for it.
         let change = Change::Rollout(RolloutChange { id, state, ..RolloutChange::default() });
         let (author, onto_dead) = (format!("rollout {id}"), OntoDead::Ignore);
-        let request = ChangeRequest { change, dry_run: false, if_match: None, onto_dead, author, reason: None };
+        let request =
+            ChangeRequest { change, dry_run: false, if_match: None, onto_dead, author, reason: None, until_ms: None };
         if let Err(error) = self.deps.handle.apply(request).await {
             tracing::debug!(rollout = id, error = chain(&error), "what the judge found meanwhile is not stored yet");
             if let Some(run) = self.running.get_mut(&id) {

@@ -52,10 +52,14 @@ impl History for Proxy {
 
 impl Proxy {
     fn apply(&mut self, change: Change, reason: Option<&str>) {
+        self.apply_until(change, reason, None).expect("a good change");
+    }
+
+    fn apply_until(&mut self, change: Change, reason: Option<&str>, until_ms: Option<i64>) -> Result<(), String> {
         let reason = reason.map(str::to_owned);
         let (author, onto_dead) = ("ada".to_owned(), OntoDead::Ignore);
-        let request = ChangeRequest { change, dry_run: false, if_match: None, onto_dead, author, reason };
-        let planned = change::plan(&self.state, self, &request.change).expect("a good change");
+        let request = ChangeRequest { change, dry_run: false, if_match: None, onto_dead, author, reason, until_ms };
+        let planned = change::plan(&self.state, self, &request.change).map_err(|error| format!("{error:?}"))?;
         let changed = planned.is_revision(&self.state);
         let number = self.state.revision + u64::from(changed);
         let marks = plan(&self.state, &request, &planned, NextRevision { number, at_ms: 7 });
@@ -70,6 +74,7 @@ impl Proxy {
         if let Change::File(specs) = request.change {
             self.state.specs = specs.services.iter().map(|spec| (spec.name.clone(), Arc::clone(spec))).collect();
         }
+        Ok(())
     }
 
     /// A commit whose file gives these weights.
@@ -184,4 +189,36 @@ fn who_set_the_weights_is_known_and_a_mirror_or_an_empty_version_brings_none() {
     assert_eq!((set.revision, set.at_ms, &*set.author), (2, 7, "ada"));
     proxy.commit("c1", "v1=90 v2=10 v3=0", false);
     assert_eq!(proxy.state.marks.brought[&shop].commit, "c0");
+}
+
+#[test]
+fn what_is_set_for_a_time_goes_back_to_the_config_with_the_same_users_unless_it_is_set_again() {
+    let mut proxy = Proxy::default();
+    proxy.commit("c0", "v1=60 v2=40", false);
+    let shop = WeightSubject::Service(name("shop"));
+    let before = Arc::clone(&proxy.state.traffic[&name("shop")]);
+    let set = |split: &str| Change::Splits([(name("shop"), weights(split))].into());
+    let expire = |revision| Change::Expire { subject: WeightSubject::Service(name("shop")), revision };
+    proxy.apply_until(set("v1=0 v2=100"), None, Some(9)).expect("a good change");
+    assert_eq!(proxy.state.marks.set[&shop].until_ms, Some(9));
+    assert!(proxy.apply_until(expire(1), None, None).is_err(), "another revision has set them");
+    proxy.apply(expire(2), None);
+    assert_eq!(proxy.state.traffic[&name("shop")], before, "the same draw of users too");
+    assert_eq!((proxy.state.marks.set[&shop].until_ms, proxy.rejected()), (None, Vec::new()));
+
+    proxy.apply_until(set("v1=0 v2=100"), None, Some(9)).expect("a good change");
+    proxy.shift("v1=10 v2=90");
+    assert!(proxy.apply_until(expire(4), None, None).is_err());
+    assert_eq!(proxy.split(), "v1=10 v2=90", "the later hand counts");
+}
+
+#[test]
+fn a_flag_is_taken_back_by_a_rule_that_serves_less_than_its_commit_or_by_its_switch() {
+    let state = |text: &str| FlagState::parse(text).expect("a state");
+    let said = state("on;launch=on*50000 off*50000");
+    let is_below = |before, after| is_flag_below(&state(before), &state(after), &said);
+    assert!(is_below("on;launch=on*50000 off*50000", "on;launch=on*10000 off*90000"));
+    assert!(is_below("on;launch=on*50000 off*50000", "off;launch=on*50000 off*50000"), "it is switched off");
+    assert!(!is_below("on;launch=on*90000 off*10000", "on;launch=on*50000 off*50000"), "a hand gave it more");
+    assert!(!is_below("off;launch=on*50000 off*50000", "on;launch=on*50000 off*50000"), "a hand switched it off");
 }

@@ -96,17 +96,26 @@ fn brought(text: &str) -> Option<BroughtWeights> {
     Some(BroughtWeights { commit: commit.to_owned(), revision: revision.parse().ok()?, said: said.to_owned() })
 }
 
-/// Revision and time, the author, and the reason if there is one, a line each.
-fn set_text(SetWeights { revision, at_ms, author, reason }: &SetWeights) -> String {
+/// Revision, time and the end if there is one, the author, and the reason if there is one, a line each.
+fn set_text(SetWeights { revision, at_ms, author, reason, until_ms }: &SetWeights) -> String {
+    let until = until_ms.map_or(String::new(), |until| format!(" {until}"));
     let reason = reason.as_ref().map_or(String::new(), |reason| format!("\n{reason}"));
-    format!("{revision} {at_ms}\n{}{reason}", on_a_line(author))
+    format!("{revision} {at_ms}{until}\n{}{reason}", on_a_line(author))
 }
 
 fn set(text: &str) -> Option<SetWeights> {
     let mut lines = text.splitn(3, '\n');
-    let (revision, at_ms) = lines.next()?.split_once(' ')?;
+    let mut times = lines.next()?.splitn(3, ' ');
+    let (revision, at_ms) = (times.next()?.parse().ok()?, times.next()?.parse().ok()?);
+    let until_ms = times.next().map(|until| until.parse().ok());
     let (author, reason) = (lines.next()?.to_owned(), lines.next().map(str::to_owned));
-    Some(SetWeights { revision: revision.parse().ok()?, at_ms: at_ms.parse().ok()?, author, reason })
+    Some(SetWeights {
+        revision,
+        at_ms,
+        author,
+        reason,
+        until_ms: until_ms.map_or(Some(None), |until| until.map(Some))?,
+    })
 }
 
 /// Revision and time, whose weights, the author, and the reason, a line each.
@@ -144,7 +153,10 @@ mod tests {
             author: "rollout 2".to_owned(),
             reason: "v2 fails\nmore often".to_owned(),
         };
-        let set = |reason| SetWeights { revision: 4, at_ms: 5, author: "ada".to_owned(), reason };
+        let set = |reason: Option<String>| {
+            let until_ms = reason.is_some().then_some(6);
+            SetWeights { revision: 4, at_ms: 5, author: "ada".to_owned(), reason, until_ms }
+        };
         WeightMarks {
             brought: [(shop.clone(), Arc::new(brought))].into(),
             rejected: [("abc".to_owned(), Arc::new(rejected))].into(),
@@ -177,6 +189,7 @@ mod tests {
             ("brought a b", "abc 1 v1=100"),
             ("set shop", "1\nada"),
             ("set shop", "1 2"),
+            ("set shop", "1 2 soon\nada"),
             ("rejected abc", "1 2\nshop\nada"),
             ("rejected abc", "1 2\na b\nada\nwhy"),
         ] {

@@ -455,7 +455,7 @@ fn running(store: Store, text: &str) -> Running {
 
 fn request(change: Change) -> ChangeRequest {
     let (author, onto_dead) = ("ada".to_owned(), OntoDead::Refuse);
-    ChangeRequest { change, dry_run: false, if_match: None, onto_dead, author, reason: None }
+    ChangeRequest { change, dry_run: false, if_match: None, onto_dead, author, reason: None, until_ms: None }
 }
 
 #[tokio::test]

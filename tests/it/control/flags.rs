@@ -353,7 +353,7 @@ fn start(store: Store, flags: Vec<FlagSpec>) -> (Handle, Published, std::thread:
 
 fn request(change: Change) -> ChangeRequest {
     let (author, onto_dead) = ("ada".to_owned(), OntoDead::Refuse);
-    ChangeRequest { change, dry_run: false, if_match: None, onto_dead, author, reason: None }
+    ChangeRequest { change, dry_run: false, if_match: None, onto_dead, author, reason: None, until_ms: None }
 }
 
 fn in_force(published: &Published, flag: &str) -> String {

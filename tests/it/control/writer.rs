@@ -24,6 +24,7 @@ fn request(change: Change) -> ChangeRequest {
         onto_dead: OntoDead::Refuse,
         author: "ada".to_owned(),
         reason: None,
+        until_ms: None,
     }
 }
 

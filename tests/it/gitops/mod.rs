@@ -3,6 +3,7 @@
 mod asked_commits;
 mod followed;
 mod hooks;
+mod overrides;
 mod rejected;
 mod signatures;
 mod statuses;
