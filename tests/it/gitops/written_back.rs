@@ -196,6 +196,27 @@ fn a_proposal_is_a_branch_of_its_own_that_a_person_merges() {
     eventually("it is merged", || is(&process, "synced", &merged));
 }
 
+#[test]
+fn a_flag_that_is_launched_and_switched_off_is_a_commit_each_and_a_revert_switches_it_on() {
+    let flag = "[flags.dark]\nrules = [\n  { name = \"launch\", serve = { on = 10, off = 90 } }, # slowly\n]\n";
+    let shared = SharedRepository::new(|place| place.config(40) + flag);
+    let process = shared.start(&format!("interval = \"1s\"\n{COMMIT}"));
+    eventually("the first commit is in force", || is(&process, "synced", &shared.newest()));
+    let put = |body: serde_json::Value| process.send(Method::PUT, "/v1/flags/dark", body).unwrap();
+    put(json!({"rule": "launch", "serve": {"on": 50, "off": 50}, "reason": "half of all"}));
+    is_written(&shared, &process, "flag dark: enabled, launch off=50 on=50");
+    let launched = shared.text();
+    assert!(launched.ends_with(&flag.trim().replace("on = 10, off = 90", "on = 50, off = 50")), "{launched}");
+    put(json!({"enabled": false}));
+    is_written(&shared, &process, "flag dark: disabled");
+    assert_eq!(shared.text(), format!("{launched}\nenabled = false"));
+    shared.pull();
+    shared.place.git(&["revert", "--no-edit", "HEAD"]);
+    let reverted = shared.publish();
+    eventually("the revert is in force", || is(&process, "synced", &reverted));
+    assert_eq!((shared.text(), &process.get("/v1/flags/dark")["enabled"]), (launched, &json!(true)));
+}
+
 /// Sends a request of each of some users who were not there before.
 fn traffic(process: &Process, round: u32) {
     for user in round * 100..(round + 1) * 100 {
