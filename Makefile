@@ -6,6 +6,10 @@ RUNS ?= 1000
 # For how long it plays at the most.
 MINUTES ?= 20
 
+# How many flips and kills `make fleet` makes.
+FLEET_FLIPS ?= 1000
+FLEET_KILLS ?= 50
+
 # How many chaos experiments `make chaos-table` plays of each kind.
 CHAOS_RUNS ?= 1000
 
@@ -34,7 +38,7 @@ ONCE = RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/.ci/rustc CLIPPY_ARGS=-Dwarnings cargo 
 # Most tests wait for something most of the time; with more of them at once the few that work keep others waiting too long.
 THREADS ?= $(shell expr 4 '*' $$(nproc))
 
-.PHONY: judge-table judge-live chaos-table test needs tools fmt lint doc soak fuzz testssl flagd-oracle experiments-oracle bench bench-flip bench-growth bench-experiments bench-ofrep bench-guard bench-peers bench-idle golden peers pgo console-load screenshots
+.PHONY: judge-table judge-live chaos-table test needs tools fmt lint doc soak fuzz testssl flagd-oracle experiments-oracle bench bench-flip bench-growth bench-experiments bench-ofrep bench-guard bench-peers bench-idle golden peers pgo console-load screenshots fleet
 
 # Benches are checked and linted, but not linked and not run. Rollouts are judged on what is measured, so fewer of them run at
 # once, and those that judge by the clock come last: beside too many others both versions are late by more than what is to be found.
@@ -88,6 +92,11 @@ experiments-oracle:
 	cargo build
 	$${CARGO_TARGET_DIR:-target}/gbstats/bin/python -B tests/clients/experiment_oracle.py \
 		$${CARGO_TARGET_DIR:-target}/debug/pointsman 1000 $${EXPERIMENTS_SEED:-$$(date +%s)}
+
+# A fleet for long: FLEET_FLIPS flips of three replicas under load, and its leader killed FLEET_KILLS times in the middle of a
+# rollout, some twenty-five seconds each. The suite makes few of both.
+fleet: tools
+	FLEET_FLIPS=$(FLEET_FLIPS) FLEET_KILLS=$(FLEET_KILLS) $(ONCE) test --test it fleet:: -- --nocapture --test-threads=1
 
 # What the console costs: the longest task and the memory of a browser with 1,000 services that change twice a second, for
 # CONSOLE_MINUTES; the proxy's CPU and memory, and the p99 of its users, with 100 open consoles. BINARY=... measures another

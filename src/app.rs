@@ -54,6 +54,7 @@ use crate::control::hold_registry::HoldRegistry;
 use crate::control::publish::Published;
 use crate::control::{Store, Writer};
 use crate::endpoints::resolve::{self, First};
+use crate::fleet::fleet_start::{self, FleetJoined};
 use crate::jwt;
 use crate::ledger::ledger_thread::Ledger;
 use crate::metrics::Logs;
@@ -130,6 +131,8 @@ pub struct Bound {
     /// What the names of endpoints stand for, as they were asked for at the start.
     names: First,
     writer: Writer,
+    /// The replicas that it shares the traffic with.
+    fleet: Option<FleetJoined>,
     ledger: Ledger,
     registry: Arc<Registry>,
     clock_start: Instant,
@@ -191,11 +194,13 @@ impl Bound {
         if let Some(predecessor) = inherited.predecessor() {
             predecessor.await_store();
         }
-        let store = if options.in_memory { Store::in_memory()? } else { Store::open(&config.state.path)? };
+        let mut store = if options.in_memory { Store::in_memory()? } else { Store::open(&config.state.path)? };
         let registry = Arc::new(Registry::new(workers));
         keep_shields(&store, &registry);
+        let (begin, fleet) = fleet_start::look_if_any(config.fleet.as_ref(), &mut store, &runtime)?;
         let origin = options.gitops.as_ref().map(|start| start.commit.origin());
-        let mut writer = Writer::new(store, Arc::clone(&registry), FileSpecs { origin, ..file_specs(&config) })?;
+        let specs = FileSpecs { origin, ..file_specs(&config) };
+        let mut writer = Writer::in_fleet(store, Arc::clone(&registry), specs, begin)?;
         names.answers().for_each(|(host, answer)| writer.resolved(host, answer.clone()));
         let ledger = ledger_parts::open(&config, &options, writer.running_trials());
         let experiments = ExperimentSources::new(&writer, ledger.handle(), &registry);
@@ -215,6 +220,7 @@ impl Bound {
             calls,
             names,
             writer,
+            fleet,
             ledger,
             registry,
             clock_start,
@@ -250,11 +256,10 @@ impl Bound {
 
     /// Starts all threads; from then on requests are answered.
     fn start(mut self) -> Result<(Running, Upgrader), RunError> {
-        let (stop_workers, workers_stop) = watch::channel(false);
-        let (stop_control, control_stop) = watch::channel(false);
+        let ((stop_workers, workers_stop), (stop_control, control_stop)) =
+            (watch::channel(false), watch::channel(false));
         let rotation = self.log_out.as_ref().and_then(LogOut::rotation);
-        let logs =
-            Logs { process: Arc::clone(&self.options.log_losses), access: self.log_out.as_ref().map(LogOut::losses) };
+        let (process, access) = (Arc::clone(&self.options.log_losses), self.log_out.as_ref().map(LogOut::losses));
         let log = self.log_out.take().map(|out| out.start(&self.config.access_log)).transpose()?;
         let (log, log_thread) = log.flatten().unzip();
         let clock = Clock(self.clock_start);
@@ -277,6 +282,7 @@ impl Bound {
             tls: self.tls_material.tls,
             token_verifier: self.token_verifier,
             calls: self.calls,
+            fleet: self.fleet,
             handle: writer,
             published,
             reclaimer,
@@ -288,7 +294,7 @@ impl Bound {
             clock,
             origin: ConfigOrigin::of(self.options.file, self.options.gitops),
             log_file: rotation,
-            logs,
+            logs: Logs { process, access },
             supervisor: supervisor.clone(),
             thread: thread.clone(),
             sighup: self.sighup,

@@ -31,6 +31,9 @@
 //! - **Mirror**: copies of requests for another version, whose responses go to no user ([`table::spec::mirror`]).
 //!   **Pair**: the two responses to one request; **difference**: in what they are not the same ([`mirror`]).
 //! - **Revision**: a numbered, durable change of the traffic of some services.
+//! - **Fleet**: proxies that share one traffic state, and so one history of revisions ([`mod@fleet`]). **Replica**:
+//!   one of
+//!   them; **leader**: the one that makes rollouts happen.
 //! - **Evidence**: what became of the requests of two versions since the tick before ([`rollout::judge::Evidence`]).
 //!   **Verdict**: advance, hold or roll back, with what led to it ([`rollout::judge::Verdict`]).
 //!
@@ -92,6 +95,7 @@
 //! - [`slo_keeper`]: keeps budgets: looks at the counters of objectives, and has the writer store them.
 //! - [`gitops`]: the config from a repository: a clone by the git program, the newest commit of a branch in force, and
 //!   commits of what changes at run time.
+//! - [`mod@fleet`]: replicas that share the traffic state in one key of etcd, and know of each other.
 //! - [`metrics`]: every metric name, what Prometheus reads, and the rates of the last seconds.
 //! - [`release`]: makes rollouts happen.
 //! - [`chaos_runner`]: makes chaos runs happen.
@@ -138,6 +142,7 @@ mod experiment;
 mod files;
 mod flagd;
 mod flags;
+mod fleet;
 mod gitops;
 mod http1;
 mod http2;

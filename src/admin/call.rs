@@ -170,9 +170,16 @@ impl ApiCall {
             None => (admin.handle.apply(request).await?, None),
         };
         let revision = applied.revision;
+        let fleet = admin.exporter.sources().fleet.as_ref().filter(|_| applied.changed && !dry_run);
+        let reached = match fleet {
+            Some(fleet) => Some(fleet.reach(revision).await.into()),
+            None => None,
+        };
         let response = ChangeResponse::new(applied, dry_run, &admin.table(), admin.exporter.sources().now_ms());
         let response = response.with_rollouts(&admin.exporter.sources().rollouts.borrow());
-        Ok(Tagged(revision, response.with_hold(held)))
+        let mut response = response.with_hold(held);
+        response.fleet = reached;
+        Ok(Tagged(revision, response))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::table::{Table, Traffic, Version};
 
 use super::flag_view::FlagDifferenceView;
 use super::flag_warnings::{drawn_anew, without_effect};
+use super::fleet_reach_view::FleetReachView;
 use super::hold_body::HoldOutcome;
 use super::mirror_share::MirrorShareView;
 use super::run_difference::RunDifferenceView;
@@ -48,6 +49,9 @@ pub(crate) struct ChangeResponse {
     /// Requests that the drained endpoint, or those behind the drained name, are still answering.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) in_flight: Option<u32>,
+    /// How far the change has come in the fleet, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fleet: Option<FleetReachView>,
     /// What the caller will want to know: versions that get requests and cannot answer them at this moment.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
@@ -123,6 +127,7 @@ impl ChangeResponse {
             experiments: experiments.iter().map(RunDifferenceView::of).collect(),
             hold: None,
             in_flight: None,
+            fleet: None,
             warnings,
         }
     }

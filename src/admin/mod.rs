@@ -49,6 +49,9 @@ pub(crate) mod flag_evaluate;
 pub(crate) mod flag_view;
 pub(crate) mod flag_warnings;
 pub(crate) mod flags;
+mod fleet;
+mod fleet_reach_view;
+mod fleet_view;
 pub(crate) mod flip;
 pub(crate) mod gitops_hook;
 pub(crate) mod guard;
@@ -180,6 +183,8 @@ pub(crate) fn router(admin: Arc<AdminApi>, extra: Option<Router>) -> Router {
         .merge(console::routes())
         .route("/v1/whoami", get(whoami::get))
         .route("/v1/status", get(status::get))
+        .route("/v1/fleet", get(fleet::get))
+        .route("/v1/fleet/restore", post(fleet::restore))
         .route("/v1/gitops", get(sync::get))
         .route("/v1/gitops/sync", post(sync::post))
         .route(guard::HOOK_PATH, post(gitops_hook::post))

@@ -20,6 +20,8 @@ use super::problem::ProblemDetails;
     ),
     paths(
         super::status::get,
+        super::fleet::get,
+        super::fleet::restore,
         super::sync::get,
         super::sync::post,
         super::gitops_hook::post,

@@ -46,9 +46,13 @@ impl IntoResponses for Refusals {
             (StatusCode::PRECONDITION_FAILED, "Another revision is in force than If-Match says"),
             (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
             (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not declared as application/json"),
+            (StatusCode::MISDIRECTED_REQUEST, "The leader of the fleet has to be asked"),
             (StatusCode::UNPROCESSABLE_ENTITY, "Wrong values, each with where, found, wanted and remedy"),
             (StatusCode::INTERNAL_SERVER_ERROR, "The change could not be written"),
-            (StatusCode::SERVICE_UNAVAILABLE, "An upgrade in place is going on; repeat the call in a moment"),
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "An upgrade in place is going on, or the fleet cannot be told; repeat the call in a moment",
+            ),
             (StatusCode::INSUFFICIENT_STORAGE, "The disk is full"),
         ]
         .map(refusal)

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::control::handle::{ApplyError, ReadError, Upgrading, WriterGone};
+use crate::control::handle::{ApplyError, FleetProblem, ReadError, Upgrading, WriterGone};
 use crate::control::hold_registry::HoldError;
 use crate::control::store::StoreError;
 use crate::control::unusable::Unusable;
@@ -123,11 +123,24 @@ impl From<ApplyError> for ProblemDetails {
             ApplyError::Outdated { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "outdated", error.to_string()),
             ApplyError::Store(error) => error.into(),
             ApplyError::Upgrading(upgrading) => upgrading.into(),
+            ApplyError::Fleet(problem) => problem.into(),
             ApplyError::Gone(gone) => gone.into(),
             ApplyError::Compile(source) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("{source}; please report this bug"))
             }
         }
+    }
+}
+
+impl From<FleetProblem> for ProblemDetails {
+    fn from(problem: FleetProblem) -> Self {
+        let word = match &problem {
+            FleetProblem::Apart(_) => "fleet_apart",
+            FleetProblem::Outrun => "fleet_outrun",
+            FleetProblem::NotLeader => "not_leader",
+            FleetProblem::Unknown(_) => "fleet_unknown",
+        };
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, word, problem.to_string())
     }
 }
 

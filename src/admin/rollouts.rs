@@ -270,6 +270,7 @@ impl From<RolloutError> for ProblemDetails {
                 Self::new(StatusCode::CONFLICT, "nothing_to_acknowledge", error.to_string())
             }
             RolloutError::Apply(error) => error.into(),
+            RolloutError::Elsewhere(_) => Self::new(StatusCode::MISDIRECTED_REQUEST, "not_leader", error.to_string()),
             RolloutError::Gone(gone) => gone.into(),
         }
     }

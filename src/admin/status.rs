@@ -18,6 +18,7 @@ use super::call::NoParameters;
 use super::change_response::Tagged;
 use super::experiment_view::ExperimentView;
 use super::flag_view::FlagView;
+use super::fleet_view::FleetView;
 use super::hold::HoldView;
 use super::jwt_view::JwtView;
 use super::openapi_terms::Refusals;
@@ -55,6 +56,8 @@ pub(crate) struct Status {
     /// The repository that the config is in, if it is in one.
     #[serde(skip_serializing_if = "Option::is_none")]
     gitops: Option<RepositoryView>,
+    /// The replicas that share the traffic, if there are any.
+    fleet: Option<FleetView>,
     /// The holds that are open: services whose requests wait.
     holds: Vec<HoldView>,
     /// TLS: listeners, the admin API and versions that speak it.
@@ -220,6 +223,7 @@ pub(crate) async fn of(admin: &AdminApi) -> Result<(u64, Status), ProblemDetails
         state: StateView { path: facts.store, problem: facts.store_problem, note: facts.store_note },
         config: ConfigView::of(&sources.config.borrow()),
         gitops: sources.gitops.as_ref().map(|gitops| RepositoryView::of(gitops, &table)),
+        fleet: sources.fleet.as_ref().map(|fleet| FleetView::of(fleet, &table)),
         holds: HoldView::all(admin),
         tls: tls_view::all(&sources.tls),
         jwt: JwtView::of(sources, &table),

@@ -22,25 +22,26 @@ use crate::control::upkeep;
 use crate::endpoints::resolve::{First, Resolver};
 use crate::endpoints::{self, EndpointDeps};
 use crate::files::reload::Reloader;
+use crate::fleet::fleet_keeper::FleetKeeper;
 use crate::metrics::Sources;
 use crate::outbound::jwks::JwksFetcher;
 use crate::outbound::notify::Dispatcher;
 use crate::release::controller::RolloutController;
 use crate::slo_keeper::keeper::SloKeeper;
 use crate::supervise::Kind;
-use crate::tls::{Clients, ServerTls};
+use crate::tls::ServerTls;
 
 /// Everything that the tasks work on. It outlives them: one that ends before its time is begun again on the same.
 pub(crate) struct ControlParts {
     pub(crate) socket: AdminState,
     pub(crate) followed: FollowedConfig,
+    pub(crate) fleet: Option<FleetKeeper>,
     pub(crate) log_file: Option<LogRotation>,
     pub(crate) certificate_reloader: Reloader<MaterialSource>,
     pub(crate) key_fetcher: Option<JwksFetcher>,
     pub(crate) flag_listeners: Option<FlagListeners>,
-    pub(crate) resolver: Resolver,
-    pub(crate) names: First,
-    pub(crate) clients: Arc<Clients>,
+    /// What finds the addresses of names, and what was found at the start.
+    pub(crate) resolving: (Resolver, First),
     pub(crate) controllers: Controllers,
     pub(crate) budgets: SloKeeper,
     pub(crate) dispatcher: Dispatcher,
@@ -64,10 +65,14 @@ impl ControlParts {
     fn begin(self, tasks: &mut Tasks) {
         let sighup = self.sighup;
         let admin = Arc::clone(&self.socket.admin);
-        let Sources { clock, published, config, supervisor, .. } = admin.exporter.sources().clone();
+        let Sources { clock, published, config, supervisor, tls, .. } = admin.exporter.sources().clone();
+        let clients = Arc::clone(&tls.clients);
         keep_looks(tasks, &admin, &published);
         tasks.keep("admin API", Kind::Waiting, self.socket, serve_admin);
         self.followed.keep(tasks, sighup.config);
+        if let Some(fleet) = self.fleet {
+            tasks.keep("fleet", Kind::Waiting, fleet, async |fleet, stop| fleet.run(stopped(stop)).await);
+        }
         if let Some(log_file) = self.log_file {
             tasks.keep("log rotation", Kind::Waiting, (log_file, sighup.log), async |(log_file, hangup), stop| {
                 log_file.run(hangup, stopped(stop)).await;
@@ -89,13 +94,13 @@ impl ControlParts {
                 announcer.run(stopped(stop)).await;
             });
         }
-        tasks.keep("upkeep", Kind::Steady, self.resolver.handle.clone(), async |handle, stop| {
+        tasks.keep("upkeep", Kind::Steady, self.resolving.0.handle.clone(), async |handle, stop| {
             upkeep::run(handle.clone(), stopped(stop)).await;
         });
-        tasks.keep("resolver", Kind::Steady, (self.resolver, self.names), async |(resolver, names), stop| {
+        tasks.keep("resolver", Kind::Steady, self.resolving, async |(resolver, names), stop| {
             resolver.run(names, stopped(stop)).await;
         });
-        tasks.keep("health", Kind::Steady, (published, self.clients), async move |(published, clients), stop| {
+        tasks.keep("health", Kind::Steady, (published, clients), async move |(published, clients), stop| {
             let deps = EndpointDeps {
                 published: Arc::clone(published),
                 clients: Arc::clone(clients),

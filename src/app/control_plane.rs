@@ -34,18 +34,23 @@ use crate::control::clock::Clock;
 use crate::control::hold_registry::HoldRegistry;
 use crate::control::publish::Published;
 use crate::control::table_reclaimer::TableReclaimer;
+use crate::control::watch::ConfigFacts;
 use crate::control::writer::marked_weights::WriterWatches;
 use crate::endpoints::resolve::{First, Resolver};
 use crate::files::reload::{Files, Reloader};
+use crate::fleet::fleet_handle::FleetHandle;
+use crate::fleet::fleet_keeper::{FleetDeps, FleetKeeper};
+use crate::fleet::fleet_start::FleetJoined;
 use crate::metrics::recent_rates::RecentRates;
 use crate::metrics::rollout_gauges::RolloutGauge;
 use crate::metrics::{Exporter, Logs, Sources};
-use crate::outbound::notify::notifier;
+use crate::outbound::notify::{Dispatcher, Notifier, notifier};
 use crate::outbound::prometheus::MetricsClient;
 use crate::outbound::webhook::WebhookClient;
 use crate::release::controller::{ControllerEnds, Deps, RolloutBriefs, RolloutController};
 use crate::release::guardrail_counting::GuardrailLedger;
 use crate::release::rollout_handle::RolloutHandle;
+use crate::rollout::release::Notify;
 use crate::slo_keeper::keeper::SloKeeper;
 use crate::slo_keeper::{SloHandle, SteadyAnswer};
 use crate::stats::Registry;
@@ -108,6 +113,8 @@ pub(crate) struct ControlPlane {
     pub(crate) tls: Arc<TlsRegistry>,
     pub(crate) token_verifier: Option<TokenVerifier>,
     pub(crate) calls: CallListeners,
+    /// The replicas that it shares the traffic with.
+    pub(crate) fleet: Option<FleetJoined>,
     /// Where users are counted for rollouts.
     pub(crate) guardrails: GuardrailLedger,
     pub(crate) handle: Handle,
@@ -153,16 +160,15 @@ impl ControlPlane {
         let BoundAdmin { runtime, listener, access, extra, .. } = admin;
         let (facts, config_facts) = watch::channel(self.origin.facts());
         let resolver = resolver(&published, &handle, &self.config);
-        let (targets, notified) = watch::channel(self.config.releases.notify.clone());
+        let (targets, (notifier, dispatcher)) = notifications(&self.config);
         let (releases, known) = watch::channel(Arc::new(ReleaseSettings::of(&self.config)));
         let told = ConfigChannels { facts, releases, weights: watches.weights, registry: Arc::clone(&registry) };
+        let (fleet_keeper, fleet) = fleet_keeper(self.fleet, &resolver, &config_facts);
         let followed = self.origin.follow(self.config, &resolver, &tls.clients, told);
         let (jwt, fetcher) = self.token_verifier.map(|tokens| (tokens.verifier, tokens.fetcher)).unzip();
         let certificate_reloader = Reloader::new(MaterialSource::new(&tls, &access, jwt.as_ref(), self.calls.tokens()));
-        let files =
-            followed.watch.as_ref().map(Reloader::files).into_iter().chain([certificate_reloader.files()]).collect();
-        let (live, webhook_client) = (Arc::new(RecentRates::default()), WebhookClient::default());
-        let (notifier, dispatcher) = notifier(notified, webhook_client.clone(), StdRng::from_rng(&mut rand::rng()));
+        let files = followed.files().chain([certificate_reloader.files()]).collect();
+        let live = Arc::new(RecentRates::default());
         let (slo, budgets) = budget_keeper(&published, &handle, self.clock);
         let (controllers, ControllerFaces { rollouts, gauges, briefs, chaos }) = controllers(Deps {
             handle: handle.clone(),
@@ -170,12 +176,13 @@ impl ControlPlane {
             registry: Arc::clone(&registry),
             live: Arc::clone(&live),
             clients: Arc::clone(&tls.clients),
-            webhook_client,
+            webhook_client: WebhookClient::default(),
             metrics_client: MetricsClient::default(),
             clock: self.clock,
             notifier,
             guardrails: self.guardrails,
             slo: slo.clone(),
+            fleet: fleet.clone(),
             known,
             targets,
         });
@@ -187,8 +194,9 @@ impl ControlPlane {
             clock: self.clock,
             config: config_facts,
             gitops: followed.gitops.clone(),
+            fleet,
             store_problem: watches.store_problem,
-            tls: Arc::clone(&tls),
+            tls,
             jwt,
             logs: self.logs,
             supervisor: self.supervisor,
@@ -199,13 +207,12 @@ impl ControlPlane {
         let parts = ControlParts {
             socket: AdminState { listener: Some(Arc::new(listener)), tls: admin_tls, admin: Arc::new(api), extra },
             followed,
+            fleet: fleet_keeper,
             log_file: self.log_file,
             certificate_reloader,
             key_fetcher: fetcher.flatten(),
             flag_listeners: self.calls.flags,
-            resolver,
-            names: self.names,
-            clients: Arc::clone(&tls.clients),
+            resolving: (resolver, self.names),
             controllers,
             budgets: budgets.clone(),
             dispatcher,
@@ -215,6 +222,22 @@ impl ControlPlane {
         let handed = HandedParts::of(&parts.socket.admin, budgets);
         Ok(PreparedControl { run: turn(runtime, parts, stop, self.thread), files, handed })
     }
+}
+
+/// What follows the fleet, if there is one, and how it is asked.
+fn fleet_keeper(
+    joined: Option<FleetJoined>,
+    resolver: &Resolver,
+    config: &watch::Receiver<ConfigFacts>,
+) -> (Option<FleetKeeper>, Option<FleetHandle>) {
+    let (handle, published) = (resolver.handle.clone(), Arc::clone(&resolver.published));
+    joined.map(|joined| FleetKeeper::new(joined, FleetDeps { handle, published, config: config.clone() })).unzip()
+}
+
+/// Whom notifications go to, what takes them, and what sends them.
+fn notifications(config: &Config) -> (watch::Sender<Vec<Arc<Notify>>>, (Notifier, Dispatcher)) {
+    let (targets, notified) = watch::channel(config.releases.notify.clone());
+    (targets, notifier(notified, WebhookClient::default(), StdRng::from_rng(&mut rand::rng())))
 }
 
 /// What keeps budgets, and how it is asked.

@@ -5,6 +5,7 @@ use std::io;
 use super::{BindError, MaterialError};
 use crate::admin;
 use crate::control;
+use crate::fleet::fleet_start::FleetStartError;
 use crate::supervise::Fatal;
 use crate::tokens::BadToken;
 
@@ -35,6 +36,9 @@ pub enum StartError {
     /// The writer of the traffic state.
     #[error(transparent)]
     Writer(#[from] control::writer::WriterStartError),
+    /// The replicas that it shares the traffic with.
+    #[error("fleet: {0}")]
+    Fleet(#[from] FleetStartError),
     /// The access log.
     #[error("access_log.path: cannot open {path}; make its folder exist and be writable")]
     AccessLog {

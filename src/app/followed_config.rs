@@ -19,7 +19,7 @@ use crate::control::watch::{
 };
 use crate::control::weight_marks::WeightFacts;
 use crate::endpoints::resolve::Resolver;
-use crate::files::reload::Reloader;
+use crate::files::reload::{Files, Reloader};
 use crate::gitops::commit_statuses::{CommitStatuses, StatusReporter};
 use crate::gitops::git_keeper::{GitDeps, GitKeeper};
 use crate::gitops::gitops_handle::GitopsHandle;
@@ -71,6 +71,13 @@ impl FollowedConfig {
             });
         }
         tasks.keep("expiry", Kind::Waiting, self.expiry, async |expiry, stop| expiry.run(stopped(stop)).await);
+    }
+}
+
+impl FollowedConfig {
+    /// Where to ask whether the files are whole.
+    pub(crate) fn files(&self) -> impl Iterator<Item = Files> {
+        self.watch.as_ref().map(Reloader::files).into_iter()
     }
 }
 

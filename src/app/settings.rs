@@ -141,6 +141,7 @@ pub(crate) fn needs_restart(running: &Config, other: &Config) -> Vec<String> {
         ("events", running.events != other.events),
         ("admin", running.admin != other.admin),
         ("state", running.state != other.state),
+        ("fleet", running.fleet != other.fleet),
         ("proxy", running.proxy != other.proxy),
         ("jwt", running.jwt != other.jwt),
         ("access_log", running.access_log != other.access_log),

@@ -206,6 +206,7 @@ impl Upgrader {
             | ApplyError::Outdated { .. }
             | ApplyError::Compile(_)
             | ApplyError::Unusable(_)
+            | ApplyError::Fleet(_)
             | ApplyError::Upgrading(_) => UpgradeError::Failed(chain(&error)),
         })?;
         self.handed.budgets.lend();

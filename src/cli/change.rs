@@ -278,7 +278,7 @@ pub(crate) fn change_lines(answer: &Value) -> String {
         Some(restored) => head + &restored_line(answer, restored),
         None => head,
     };
-    let head = head + &hold_line(&answer["hold"]);
+    let head = head + &hold_line(&answer["hold"]) + &reach_line(&answer["fleet"]);
     let head = match answer["in_flight"].as_u64() {
         Some(0) => head + "  nothing is in flight to it any more\n",
         Some(left) => head + &format!("  {} in flight to it still\n", toned(&left.to_string(), TextTone::Warn)),
@@ -307,6 +307,20 @@ fn hold_line(hold: &Value) -> String {
     match hold["why"].as_str() {
         None => format!("  held {held} requests for up to {lasted} ms: nothing was in flight at the change\n"),
         Some(why) => format!("  {}: the hold was not kept: {why}\n", toned("warning", TextTone::Warn)),
+    }
+}
+
+/// How far a change has come in a fleet, on a line; empty without one.
+fn reach_line(reach: &Value) -> String {
+    let Some(replicas) = reach["replicas"].as_u64() else { return String::new() };
+    let waited = member(reach, "waited_ms");
+    let lagging: Vec<_> = list(reach, "lagging").filter_map(Value::as_str).collect();
+    match lagging.as_slice() {
+        [] => format!("  in force on all {replicas} live replicas after {waited} ms\n"),
+        behind => {
+            let (not_yet, names) = (toned("not in force yet", TextTone::Warn), behind.join(", "));
+            format!("  {not_yet} after {waited} ms on {} of {replicas} replicas: {names}\n", behind.len())
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod finding_lines;
 pub mod flag;
 mod flag_import;
 mod flag_show;
+pub mod fleet;
 pub mod history;
 mod layout;
 pub mod mirror;
@@ -104,6 +105,7 @@ enum Command {
     Rollback(change::RollbackArgs),
     Sync(sync::SyncArgs),
     Diff(diff::DiffArgs),
+    Fleet(fleet::FleetArgs),
     History(history::HistoryArgs),
     Explain(explain::ExplainArgs),
     Flag(flag::FlagArgs),
@@ -139,6 +141,7 @@ pub fn main() -> ExitCode {
         Command::Rollback(args) => change::rollback(remote, args),
         Command::Sync(args) => sync::run(remote, &args),
         Command::Diff(args) => diff::run(remote, &args),
+        Command::Fleet(args) => fleet::run(remote, &args),
         Command::History(args) => history::run(remote, &args),
         Command::Explain(args) => explain::run(remote, &args),
         Command::Flag(args) => flag::run(remote, args),

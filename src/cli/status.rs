@@ -11,6 +11,7 @@ use super::change::segment;
 use super::client::Call;
 use super::experiment::shown;
 use super::flag_show;
+use super::fleet;
 use super::layout;
 use super::rollout::show;
 use super::sync::status_lines;
@@ -70,6 +71,7 @@ fn status_text(status: &Value) -> String {
         text.push_str(&format!("{}: {problem}\n", toned("the config file is not in force", TextTone::Bad)));
     }
     text.push_str(&status_lines(&status["gitops"]));
+    text.push_str(&fleet::status_lines(&status["fleet"]));
     for problem in list(&status["tokens"], "problems").filter_map(Value::as_str) {
         text.push_str(&format!("{}: {problem}\n", toned("new tokens are not in use", TextTone::Bad)));
     }

@@ -23,6 +23,7 @@ mod experiment;
 mod files;
 pub(crate) mod flag;
 mod flag_answers;
+mod fleet;
 mod limits;
 pub(crate) mod listener;
 mod ofrep;
@@ -54,6 +55,7 @@ pub use self::files::{ConfigFiles, ConfigKey, Remark, TlsFiles};
 pub use self::flag::import::flag_import;
 pub use self::flag::imported_text::{ImportedText, UnreadableImport};
 pub use self::flag_answers::{FlagAnswers, OFREP, OfrepAccess};
+pub use self::fleet::{FleetConfig, FleetUser};
 pub use self::limits::{IN_FLIGHT_DEFAULT, ListenerLimits, RateBy, RequestRate};
 pub use self::listener::ListenerConfig;
 pub use self::listener::proxy_protocol::ProxyProtocol;
@@ -104,6 +106,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// Where revisions are kept.
     pub state: StateConfig,
+    /// The replicas that it shares the traffic with, if there are any.
+    pub fleet: Option<Arc<FleetConfig>>,
     /// Workers, upstream connections and limits.
     pub proxy: ProxyConfig,
     /// How tokens of users are verified, if they are.
@@ -189,6 +193,7 @@ struct RawConfig {
     events: events::RawEvents,
     admin: process::admin::RawAdmin,
     state: process::state::RawState,
+    fleet: Option<fleet::RawFleet>,
     proxy: process::proxy::RawProxy,
     access_log: process::access_log::RawAccessLog,
     attributes: BTreeMap<String, reader::list::Texts>,
@@ -227,7 +232,7 @@ impl RawConfig {
         let ofrep = self.ofrep.build(&ofrep_at, &mut build.report);
         let ofrep_listener = self.ofrep.listener(self.listeners.keys(), &ofrep_at, build);
         let events = self.events.build(&self.listeners, &at.key("events"), build);
-        let OfMachine { admin, state } = OfMachine::of(&self.admin, &self.state, local.as_deref(), build);
+        let OfMachine { admin, state, fleet } = self.of_machine(local.as_deref(), build);
         let proxy = self.proxy.build(&at.key("proxy"), &mut build.report);
         let jwt = self.jwt.as_ref().map(|raw| raw.build(&at.key("jwt"), build)).transpose();
         let access_log = self.access_log.build(&at.key("access_log"), build);
@@ -256,7 +261,6 @@ impl RawConfig {
         let (releases, flags) = (releases?, flags?);
         let timed = release::contradictions::TimedServices { services: &services, told: &flags.told };
         release::contradictions::check_timeouts(timed, &releases, &mut build.report)?;
-        let rollout_sections = RolloutSections::of(input, &releases, build.base);
         let (state, access_log, jwt, experiments, chaos) = (state?, access_log?, jwt?, experiments?, Arc::new(chaos?));
         let guardrail_metrics = release::guardrails::metrics_of(&metrics?, &experiments);
         release::guardrails::check_metrics(&services, &releases, &guardrail_metrics, &mut build.report)?;
@@ -267,6 +271,7 @@ impl RawConfig {
             events: events?,
             admin,
             state,
+            fleet: fleet?,
             proxy,
             jwt,
             access_log,
@@ -276,13 +281,18 @@ impl RawConfig {
             experiments,
             chaos,
             guardrail_metrics,
+            rollout_sections: RolloutSections::of(input, &releases, build.base),
             releases,
-            rollout_sections,
         };
         if config.jwt.is_none() {
             process::token_keys::remark_unverified(&config.token_readers(), &at.key("services"), &mut build.report);
         }
         Ok(config)
+    }
+
+    /// What is of this machine.
+    fn of_machine(&self, local: Option<&LocalConfig>, build: &mut Build<'_>) -> OfMachine {
+        OfMachine::of(&self.admin, &self.state, self.fleet.as_ref(), local, build)
     }
 
     /// That the addresses of operators and of calls for flags are not those of listeners.

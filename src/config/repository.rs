@@ -5,6 +5,7 @@
 //! and the file of a commit has the rest. No section is in both, so none can contradict the other.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -13,6 +14,7 @@ use super::build::Build;
 use super::check::{self, setting};
 use super::commit_status::{RawStatus, StatusConfig};
 use super::files::ConfigFiles;
+use super::fleet::{FleetConfig, RawFleet};
 use super::process::admin::{AdminConfig, RawAdmin};
 use super::process::state::{RawState, StateConfig};
 use super::reader;
@@ -27,7 +29,7 @@ use crate::problem::{Mismatch, Problems};
 const INTERVAL: TimeSpan = TimeSpan::secs(60);
 
 /// The sections of a local file that a commit must not have.
-const LOCAL_SECTIONS: [&str; 2] = ["admin", "state"];
+const LOCAL_SECTIONS: [&str; 3] = ["admin", "state", "fleet"];
 
 /// What is of this machine, when the config is in a repository.
 #[derive(Clone, Debug)]
@@ -36,6 +38,8 @@ pub struct LocalConfig {
     pub admin: AdminConfig,
     /// Where revisions are kept, and beside them the clone.
     pub state: StateConfig,
+    /// The replicas that it shares the traffic with, if there are any.
+    pub fleet: Option<Arc<FleetConfig>>,
     /// Where the rest is.
     pub gitops: GitopsConfig,
 }
@@ -88,6 +92,7 @@ pub struct GitopsWords {
 struct RawLocal {
     admin: RawAdmin,
     state: RawState,
+    fleet: Option<RawFleet>,
     gitops: RawGitops,
 }
 
@@ -142,8 +147,9 @@ impl RawLocal {
         let at = ConfigPath::Root;
         let admin = self.admin.build(&at.key("admin"), build);
         let state = self.state.build(&at.key("state"), build);
+        let fleet = fleet(self.fleet.as_ref(), build);
         let gitops = self.gitops.build(&at.key("gitops"), build);
-        Ok(LocalConfig { admin: admin?, state: state?, gitops: gitops? })
+        Ok(LocalConfig { admin: admin?, state: state?, fleet: fleet?, gitops: gitops? })
     }
 }
 
@@ -284,18 +290,34 @@ fn refuse_local(build: &mut Build<'_>) {
 pub(crate) struct OfMachine {
     pub(crate) admin: Result<AdminConfig, ErrorGuaranteed>,
     pub(crate) state: Result<StateConfig, ErrorGuaranteed>,
+    pub(crate) fleet: Result<Option<Arc<FleetConfig>>, ErrorGuaranteed>,
+}
+
+/// The fleet, if there is the section.
+fn fleet(raw: Option<&RawFleet>, build: &mut Build<'_>) -> Result<Option<Arc<FleetConfig>>, ErrorGuaranteed> {
+    raw.map(|raw| raw.build(&ConfigPath::Root.key("fleet"), build).map(Arc::new)).transpose()
 }
 
 impl OfMachine {
     /// From the local file, if there is one; the config must not have it then.
-    pub(crate) fn of(admin: &RawAdmin, state: &RawState, local: Option<&LocalConfig>, build: &mut Build<'_>) -> Self {
+    pub(crate) fn of(
+        admin: &RawAdmin,
+        state: &RawState,
+        of_fleet: Option<&RawFleet>,
+        local: Option<&LocalConfig>,
+        build: &mut Build<'_>,
+    ) -> Self {
         let at = ConfigPath::Root;
         match local {
-            Some(LocalConfig { admin, state, .. }) => {
+            Some(LocalConfig { admin, state, fleet, .. }) => {
                 refuse_local(build);
-                Self { admin: Ok(admin.clone()), state: Ok(state.clone()) }
+                Self { admin: Ok(admin.clone()), state: Ok(state.clone()), fleet: Ok(fleet.clone()) }
             }
-            None => Self { admin: admin.build(&at.key("admin"), build), state: state.build(&at.key("state"), build) },
+            None => Self {
+                admin: admin.build(&at.key("admin"), build),
+                state: state.build(&at.key("state"), build),
+                fleet: fleet(of_fleet, build),
+            },
         }
     }
 }

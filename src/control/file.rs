@@ -17,7 +17,7 @@ use crate::table::flag_state::FlagState;
 use crate::table::spec::VersionSpec;
 use crate::table::spec::experiment::ExperimentSubject;
 use crate::table::spec::flag::{FlagSource, FlagSpec, FlagSpecs};
-use crate::table::{EndpointAddress, MirrorShare, Name, ServiceSpec, Traffic, Weight, Weights};
+use crate::table::{EndpointAddress, Name, ServiceSpec, Traffic, Weight, Weights};
 
 use super::experiment_change;
 use super::experiment_difference::{ExperimentDifference, RunEnd};
@@ -115,18 +115,56 @@ fn plan_flags(state: &State, specs: &FlagSpecs, origin: Option<&FileOrigin>) -> 
 
 /// The state of a flag under the file.
 fn flag_state(state: &State, spec: &FlagSpec, origin: Option<&FileOrigin>) -> FlagState {
+    let Some(old) = state.flags.states.get(&spec.name) else { return FlagState::first(spec) };
     let intent = state.flags.intent.get(&spec.name);
     let said = intent.map(said_of_flag);
-    let word = state.marks.word(&WeightSubject::Flag(spec.name.clone()), said.as_deref(), origin);
-    match (state.flags.states.get(&spec.name), intent) {
-        (Some(old), Some(intent)) => match word {
-            FileWord::IfNew => old.under_file(intent, spec),
-            // As if it had said that before.
-            FileWord::Never => old.under_file(&FlagState::first(spec), spec),
-            FileWord::Anew => flag_change::as_the_file_says(old, spec),
-        },
-        (Some(_) | None, Some(_) | None) => FlagState::first(spec),
+    // As if it had said that before.
+    let same = FlagState::first(spec);
+    match state.marks.word(&WeightSubject::Flag(spec.name.clone()), said.as_deref(), origin) {
+        FileWord::Never => old.under_file(&same, spec),
+        FileWord::Anew => flag_change::as_the_file_says(old, spec),
+        FileWord::IfNew if !flag_is_news(state, spec) => old.under_file(&same, spec),
+        FileWord::IfNew => intent.map_or(same, |intent| old.under_file(intent, spec)),
     }
+}
+
+/// Whether the file says what it did not say before. In a fleet it must be news to the fleet as well: another replica
+/// may have had the same file earlier, and what was changed since then must not be taken back. A replica that comes
+/// to a fleet (nothing is `known` of its file) has no news, but of what the fleet was never told of.
+fn is_news<T>(known: Option<&T>, told: Option<Option<&T>>, same: impl Fn(&T) -> bool) -> bool {
+    match told {
+        None => !known.is_some_and(same),
+        Some(None) => true,
+        Some(Some(told)) => known.is_some_and(|known| !same(known)) && !same(told),
+    }
+}
+
+/// Whether the file says something new of a flag.
+#[must_use]
+pub(crate) fn flag_is_news(state: &State, spec: &FlagSpec) -> bool {
+    let (name, said) = (&spec.name, FlagState::first(spec));
+    let told = state.told.as_ref().map(|told| told.flag(name));
+    is_news(state.flags.intent.get(name), told, |known| *known == said)
+}
+
+/// Whether the file says something new of a split.
+#[must_use]
+pub(crate) fn split_is_news(state: &State, spec: &ServiceSpec) -> bool {
+    let told = state.told.as_ref().map(|told| told.service(&spec.name));
+    is_news(state.intent.get(&spec.name), told, |known| same_split(&known.split, &spec.split))
+}
+
+/// Whether the file says something new of a mirror.
+#[must_use]
+pub(crate) fn mirror_is_news(state: &State, spec: &ServiceSpec) -> bool {
+    let (said, told) = (ServiceIntent::of(spec).mirror, state.told.as_ref().map(|told| told.service(&spec.name)));
+    is_news(state.intent.get(&spec.name), told, |known| known.mirror == said)
+}
+
+/// Whether the service has all versions that get requests by `traffic`.
+#[must_use]
+pub(crate) fn fits(spec: &ServiceSpec, traffic: &Traffic) -> bool {
+    traffic.slots.iter().all(|(_, run)| has_version(spec, &run.version))
 }
 
 /// The traffic of a service under the file.
@@ -136,16 +174,17 @@ fn traffic(state: &State, spec: &ServiceSpec, origin: Option<&FileOrigin>) -> Tr
         return Traffic::first(state.new_salt(spec), &spec.split).mirrored(said.mirror);
     };
     let intent = state.intent.get(&spec.name);
-    let fits = old.slots.iter().all(|(_, run)| has_version(spec, &run.version));
     let subject = WeightSubject::Service(spec.name.clone());
     let unchanged = match state.marks.word(&subject, intent.map(said_of_service).as_deref(), origin) {
-        FileWord::IfNew => intent.is_some_and(|intent| same_split(&intent.split, &spec.split)),
+        FileWord::IfNew => !split_is_news(state, spec),
         FileWord::Anew => false,
         FileWord::Never => true,
     };
-    let mut next =
-        if fits && unchanged { Traffic::clone(old) } else { old.shifted(&spec.split, || state.new_salt(spec)) };
-    next.mirror = mirror(old, intent, said).filter(|mirror| has_version(spec, &mirror.to));
+    let unchanged = unchanged && fits(spec, old);
+    let mut next = if unchanged { Traffic::clone(old) } else { old.shifted(&spec.split, || state.new_salt(spec)) };
+    // As it is, while the file says what it said before.
+    let mirror = if mirror_is_news(state, spec) { said.mirror } else { old.mirror.clone() };
+    next.mirror = mirror.filter(|mirror| has_version(spec, &mirror.to));
     next.drained.retain(|(name, address)| {
         let is_there = |version: &VersionSpec| match address {
             // What a name stands for comes and goes: who repairs that address is not asked again.
@@ -155,13 +194,6 @@ fn traffic(state: &State, spec: &ServiceSpec, origin: Option<&FileOrigin>) -> Tr
         spec.versions.iter().any(|version| version.name == *name && is_there(version))
     });
     next
-}
-
-/// The mirror of a service that has the traffic `old` under a file that says `said`: as it is, while the file says what
-/// it said before.
-fn mirror(old: &Traffic, intent: Option<&ServiceIntent>, said: ServiceIntent) -> Option<MirrorShare> {
-    let unchanged = intent.is_some_and(|intent| intent.mirror == said.mirror);
-    if unchanged { old.mirror.clone() } else { said.mirror }
 }
 
 fn has_version(spec: &ServiceSpec, name: &Name) -> bool {

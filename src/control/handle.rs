@@ -1,5 +1,6 @@
 //! The handle of the writer: a small sender that every part of the control plane has a clone of.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ use super::experiment_difference::ExperimentDifference;
 use super::file::FileSpecs;
 use super::file_origin::FileOrigin;
 use super::flag_difference::FlagDifference;
+use super::fleet::fleet_link::{FleetRefusal, FleetStanding};
+use super::fleet::fleet_port::FleetUpdate;
 use super::planned::PlanError;
 use super::store::slo_rows::SloHourRow;
 use super::store::{Revision, StoreError};
@@ -47,6 +50,11 @@ pub(crate) enum WriterCall {
     SloHours(Vec<Name>, oneshot::Sender<Result<Vec<SloHourRow>, ReadError>>),
     KeepSloHours(Vec<SloHourRow>, oneshot::Sender<Result<(), KeepError>>),
     Resolved(Arc<str>, Result<Vec<IpAddr>, ResolveError>, oneshot::Sender<()>),
+    CompileAgain(BTreeSet<Name>, oneshot::Sender<()>),
+    FleetNews(Box<FleetUpdate>, oneshot::Sender<Result<FleetStanding, FleetRefusal>>),
+    FleetApart(String, oneshot::Sender<()>),
+    FleetSeed(bool, oneshot::Sender<Result<FleetStanding, ApplyError>>),
+    FleetStanding(oneshot::Sender<FleetStanding>),
 }
 
 /// A change, with who wants it and on what terms.
@@ -145,9 +153,31 @@ pub enum ApplyError {
     /// The store is handed over to a process that takes over.
     #[error(transparent)]
     Upgrading(#[from] Upgrading),
+    /// The replicas that share the traffic could not be told of it.
+    #[error(transparent)]
+    Fleet(#[from] FleetProblem),
     /// The writer has ended.
     #[error(transparent)]
     Gone(#[from] WriterGone),
+}
+
+/// Why a change could not be shared with the other replicas.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FleetProblem {
+    /// etcd does not answer, or this replica must not follow what is there.
+    #[error("{0}; what is in force stays in force, and changes are refused until the fleet is there again")]
+    Apart(String),
+    /// Other replicas change the traffic all the time.
+    #[error("other replicas change the traffic faster than this call can; repeat it")]
+    Outrun,
+    /// This replica does not lead any more, and the call is the leader's.
+    #[error("this replica does not lead the fleet any more; the new leader goes on")]
+    NotLeader,
+    /// It may have arrived.
+    #[error(
+        "it is not known whether the change has arrived: {0}; look at the state, then repeat the call if it has not"
+    )]
+    Unknown(String),
 }
 
 impl From<PlanError<StoreError>> for ApplyError {
@@ -334,7 +364,10 @@ impl Handle {
         self.ask(|answer| WriterCall::KeepSloHours(rows, answer)).await?
     }
 
-    async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> WriterCall) -> Result<T, WriterGone> {
+    pub(in crate::control) async fn ask<T>(
+        &self,
+        call: impl FnOnce(oneshot::Sender<T>) -> WriterCall,
+    ) -> Result<T, WriterGone> {
         let (answer, answered) = oneshot::channel();
         self.0.send(call(answer)).await.map_err(|_closed| WriterGone)?;
         answered.await.map_err(|_closed| WriterGone)

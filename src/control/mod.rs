@@ -7,6 +7,7 @@
 //! and [`experiment_difference`] for what moves, all pure. [`store`] keeps revisions. [`writer`] puts them together on
 //! one thread, in one order (plan, compile, commit, publish, respond), and [`handle`] is how it is asked. [`publish`]
 //! holds the one pointer that the data plane loads, and [`table_reclaimer`] frees the tables that it led to.
+//! [`mod@fleet`] is the same traffic as replicas share it.
 //! [`hold_registry`] makes a change while nothing runs, [`drain_wait`] waits until an endpoint has nothing left to do,
 //! and [`unusable`] says which changes would send users to a dead version. [`weight_marks`] remembers who set weights,
 //! and which commits were taken back; [`mark_change`] says what a change comes to for that, and [`file_origin`] which
@@ -33,6 +34,7 @@ pub(crate) mod file;
 pub(crate) mod file_origin;
 pub(crate) mod flag_change;
 pub(crate) mod flag_difference;
+pub(crate) mod fleet;
 pub(crate) mod handle;
 pub(crate) mod hold_registry;
 pub(crate) mod mark_change;

@@ -13,6 +13,7 @@ use crate::table::{Addresses, Name, ServiceSpec, Traffic, Weights};
 use super::difference::Difference;
 use super::experiment_states::{ExperimentStates, PlannedExperiments};
 use super::flag_difference::{FlagDifference, off_default};
+use super::fleet::shared_intent::SharedIntent;
 use super::service_intent::ServiceIntent;
 use super::weight_marks::{PlannedMarks, WeightMarks};
 
@@ -37,6 +38,8 @@ pub struct State {
     pub faults: BTreeMap<Name, Arc<FaultInForce>>,
     /// Who set the weights in force, and by which commits.
     pub marks: WeightMarks,
+    /// What files of any replica have asked for; none without a fleet.
+    pub(crate) told: Option<Arc<SharedIntent>>,
 }
 
 /// The flags of all kinds at one revision.

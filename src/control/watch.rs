@@ -310,7 +310,7 @@ impl ConfigSource {
         (self.deps.prepare)(specs.services.clone()).await;
         let applied = self.deps.handle.reload(specs, None).await.map_err(|error| match &error {
             ApplyError::Problems(problems) => NotInForce::Refused(problems.iter().map(ToString::to_string).collect()),
-            ApplyError::Upgrading(_) => NotInForce::Upgrading(vec![chain(&error)]),
+            ApplyError::Upgrading(_) | ApplyError::Fleet(_) => NotInForce::Upgrading(vec![chain(&error)]),
             ApplyError::Unusable(_)
             | ApplyError::Store(_)
             | ApplyError::Compile(_)

@@ -7,6 +7,7 @@
 mod chaos_writes;
 mod compile;
 mod faults;
+mod fleet_writes;
 pub(crate) mod marked_weights;
 mod record_change;
 mod released;
@@ -21,12 +22,13 @@ use tokio::sync::watch;
 
 use crate::ledger::running_trials::RunningTrials;
 use crate::stats::Registry;
-use crate::table::{Name, ResolveError, Table};
+use crate::table::{ResolveError, Table};
 
 use super::change::{Change, plan};
 use super::experiment_states::ExperimentStates;
 use super::file::FileSpecs;
-use super::handle::{Applied, ApplyError, ChangeRequest, OntoDead, ReadError, Upgrading, WriterFacts};
+use super::fleet::fleet_link::{FleetBegin, FleetFound, FleetLink};
+use super::handle::{Applied, ApplyError, ChangeRequest, FleetProblem, OntoDead, ReadError, Upgrading, WriterFacts};
 use super::planned::{FlagStates, Planned, State};
 use super::publish::{Published, Publisher};
 use super::store::{KnownState, Loaded, Store, StoreError};
@@ -34,7 +36,9 @@ use super::table_reclaimer::TableReclaimer;
 use super::unusable;
 use super::weight_marks::WeightFacts;
 use crate::problem::chain;
-use crate::problem::few;
+
+/// So often a change is planned again because another replica was faster.
+const OUTRUN_MAX: u32 = 10;
 
 /// The state, the store and the table, before the thread has them.
 #[derive(Debug)]
@@ -56,6 +60,8 @@ pub struct Writer {
     misplaced: bool,
     /// What was last done to its files, and when.
     store_note: Option<String>,
+    /// The replicas that it shares the traffic with, if there are any.
+    fleet: Option<FleetLink>,
 }
 
 /// Where the store is.
@@ -107,9 +113,23 @@ impl Writer {
     /// # Errors
     /// [`WriterStartError`] when the state cannot be read or written.
     pub fn new(store: Store, registry: Arc<Registry>, specs: impl Into<FileSpecs>) -> Result<Self, WriterStartError> {
+        Self::in_fleet(store, registry, specs, None)
+    }
+
+    /// The same in a fleet, from what it was just told of it.
+    ///
+    /// # Errors
+    /// [`WriterStartError`] when the state cannot be read or written.
+    pub(crate) fn in_fleet(
+        store: Store,
+        registry: Arc<Registry>,
+        specs: impl Into<FileSpecs>,
+        fleet: Option<FleetBegin>,
+    ) -> Result<Self, WriterStartError> {
         let publisher = Publisher::new(Table::empty());
         let path = store.path().to_owned();
         let (slot, state) = (StoreSlot::HandedOver, State::default());
+        let (fleet, found) = fleet.map(|FleetBegin { link, found }| (link, found)).unzip();
         let mut writer = Self {
             slot,
             path,
@@ -122,23 +142,26 @@ impl Writer {
             weights: watch::Sender::default(),
             misplaced: false,
             store_note: None,
+            fleet,
         };
-        writer.restore(store, specs.into())?;
+        writer.restore(store, specs.into(), found)?;
         Ok(writer)
     }
 
-    /// Goes on from what is in `store`, under what the file defines.
-    fn restore(&mut self, store: Store, specs: FileSpecs) -> Result<(), ApplyError> {
+    /// Goes on from what is in `store` and what the fleet has made of it, under what the file defines.
+    fn restore(&mut self, store: Store, specs: FileSpecs, found: Option<FleetFound>) -> Result<(), ApplyError> {
         let Loaded { revision, traffic, intent, flags, flag_intent, experiments, marks } = store.load()?;
         // What names stand for was found out since the start, and is not in the store.
         let (addresses, faults) = (Arc::clone(&self.state.addresses), std::mem::take(&mut self.state.faults));
         let flags = FlagStates { states: flags, intent: flag_intent, ..FlagStates::default() };
         let experiments = ExperimentStates { runs: experiments, ..ExperimentStates::default() };
-        self.state =
-            State { revision, traffic, intent, flags, experiments, addresses, faults, marks, ..State::default() };
+        let told = self.state.told.take();
+        let none = State::default();
+        self.state = State { revision, traffic, intent, flags, experiments, addresses, faults, marks, told, ..none };
         self.tell_weights();
         self.store_problem.send_replace(store.problem().map(|problem| chain(&problem)));
         self.slot = StoreSlot::Owned(Box::new(store));
+        self.begin_in_fleet(found)?;
         self.apply(&ChangeRequest::of_file(specs, None))?;
         Ok(())
     }
@@ -151,7 +174,8 @@ impl Writer {
         let before = self.state.clone();
         let specs = FileSpecs::in_force(&before);
         self.slot = StoreSlot::Unavailable;
-        let restored = self.open_returned().map_err(ApplyError::from).and_then(|store| self.restore(store, specs));
+        let restored =
+            self.open_returned().map_err(ApplyError::from).and_then(|store| self.restore(store, specs, None));
         if let Err(error) = &restored {
             (self.slot, self.state) = (StoreSlot::Unavailable, before);
             self.store_problem.send_replace(Some(chain(error)));
@@ -262,7 +286,18 @@ impl Writer {
         WriterFacts { revision: self.state.revision, store, store_problem, store_note }
     }
 
+    /// Applies a change; in a fleet again on what another replica has made of the traffic meanwhile.
     fn apply(&mut self, request: &ChangeRequest) -> Result<Applied, ApplyError> {
+        for _ in 0..OUTRUN_MAX {
+            match self.apply_once(request) {
+                Err(ApplyError::Fleet(FleetProblem::Outrun)) => self.catch_up()?,
+                done => return done,
+            }
+        }
+        Err(FleetProblem::Outrun.into())
+    }
+
+    fn apply_once(&mut self, request: &ChangeRequest) -> Result<Applied, ApplyError> {
         if matches!(self.slot, StoreSlot::Unavailable) {
             self.take_store_back()?;
         }
@@ -273,35 +308,43 @@ impl Writer {
         if let Some(wanted) = request.if_match.filter(|wanted| *wanted != found) {
             return Err(ApplyError::Outdated { wanted, found });
         }
+        self.follow_what_fits(request);
         let mut planned = plan(&self.state, self.slot.open()?, &request.change)?;
         self.refuse_released(&request.change)?;
-        let changed = planned.is_revision(&self.state);
+        let mut told = fleet_writes::told(self.fleet.as_mut(), &self.state, &request.change, &mut planned);
+        let changed = told.as_ref().unwrap_or(&planned).is_revision(&self.state);
         let revision = if changed { found + 1 } else { found };
-        planned.marks = self.marks(request, &planned, revision);
+        planned.marks = self.marks(request, told.as_ref().unwrap_or(&planned), revision);
+        if let Some(told) = &mut told {
+            told.marks = planned.marks.clone();
+        }
+        let told = told.as_ref().unwrap_or(&planned);
         let table = self.compile(revision, &request.change, &planned)?;
         let forced = self.insisted(request, &planned, table.as_ref())?;
-        let applied = |revision, planned: Planned| Applied {
+        let applied = |revision, told: &Planned| Applied {
             revision,
             changed,
-            restores: planned.restores,
-            difference: planned.difference,
-            flags: planned.flags.difference,
-            experiments: planned.experiments.difference,
+            restores: told.restores,
+            difference: told.difference.clone(),
+            flags: told.flags.difference.clone(),
+            experiments: told.experiments.difference.clone(),
         };
         if request.dry_run {
-            return Ok(applied(found, planned));
+            return Ok(applied(found, told));
         }
         let new = changed.then_some(NewRevision { number: revision, forced });
-        self.commit(request, &planned, new.as_ref())?.inspect_err(|error| refused(request, error))?;
-        self.enter(revision, &request.change, &planned);
+        self.commit(request, told, new.as_ref())?;
+        let defined = if let Change::File(specs) = &request.change { Some(specs) } else { None };
+        let applied = applied(revision, told);
+        self.enter(revision, defined, &planned);
         if let Some(table) = table {
             self.publisher.publish(table);
         }
         self.enter_marks(&mut planned);
         if changed {
-            log(revision, request, &planned);
+            record_change::log(&applied, request, &planned);
         }
-        Ok(applied(revision, planned))
+        Ok(applied)
     }
 
     /// What is known of the versions that the change gives more requests to all the same, if its caller insists.
@@ -324,14 +367,14 @@ impl Writer {
     }
 
     /// Takes what was committed into the state.
-    fn enter(&mut self, revision: u64, change: &Change, planned: &Planned) {
+    fn enter(&mut self, revision: u64, defined: Option<&FileSpecs>, planned: &Planned) {
         let state = &mut self.state;
         state.revision = revision;
         state.traffic.extend(planned.next.iter().map(|(name, next)| (name.clone(), Arc::clone(next))));
         state.intent.extend(planned.intent.iter().map(|(name, said)| (name.clone(), said.clone())));
         state.flags.enter(&planned.flags);
         state.experiments.enter(&planned.experiments);
-        let defines = if let Change::File(FileSpecs { services, flags, experiments, guardrails, origin: _ }) = change {
+        let defines = if let Some(FileSpecs { services, flags, experiments, guardrails, origin: _ }) = defined {
             state.specs = services.iter().map(|spec| (spec.name.clone(), Arc::clone(spec))).collect();
             state.flags.specs = Arc::clone(flags);
             state.experiments.specs = Arc::clone(experiments);
@@ -344,23 +387,5 @@ impl Writer {
             self.trials.set_experiments(state.experiments.trials());
             self.experiments.send_replace(Arc::new(state.experiments.clone()));
         }
-    }
-}
-
-fn log(revision: u64, request: &ChangeRequest, planned: &Planned) {
-    let (action, author, reason) = (planned.action.word(), &request.author, request.reason.as_deref());
-    let (count, services) = (planned.next.len(), few(planned.next.keys().map(Name::as_str)));
-    let (flags, experiments) = (&planned.flags.next, &planned.experiments.next);
-    let flags = (!flags.is_empty()).then(|| tracing::field::debug(few(flags.keys().map(Name::as_str))));
-    let experiments =
-        (!experiments.is_empty()).then(|| tracing::field::debug(few(experiments.keys().map(Name::as_str))));
-    tracing::info!(revision, action, author, reason, count, ?services, flags, experiments, "the traffic has changed");
-}
-
-/// Logs a change that could not be written. The file's is told where the file is read, once and not at every try.
-fn refused(request: &ChangeRequest, error: &StoreError) {
-    if !matches!(request.change, Change::File(_)) {
-        let (author, reason) = (&request.author, request.reason.as_deref());
-        tracing::warn!(author, reason, error = chain(error), "a change is refused, it cannot be written to the store");
     }
 }

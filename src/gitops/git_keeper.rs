@@ -247,21 +247,17 @@ impl GitKeeper {
                 }
                 Ok(SyncDone { commit, applied, needs_restart })
             }
-            Err(error @ ApplyError::Upgrading(_)) => {
+            Err(error @ (ApplyError::Upgrading(_) | ApplyError::Fleet(_))) => {
                 let why = chain(&error);
                 self.facts.send_modify(|facts| facts.waits = Some(why.clone()));
                 self.deps.statuses.tell(&commit.hash, CommitState::Pending, &why);
                 Err(SyncError::Waits(why))
             }
             Err(error) => {
-                let problems = match &error {
-                    ApplyError::Problems(problems) => problems.iter().map(ToString::to_string).collect(),
-                    ApplyError::Unusable(_)
-                    | ApplyError::Store(_)
-                    | ApplyError::Compile(_)
-                    | ApplyError::Upgrading(_)
-                    | ApplyError::Gone(_)
-                    | ApplyError::Outdated { .. } => vec![chain(&error)],
+                let problems = if let ApplyError::Problems(problems) = &error {
+                    problems.iter().map(ToString::to_string).collect()
+                } else {
+                    vec![chain(&error)]
                 };
                 let problems = self.placed(&commit, problems);
                 Err(if terms.dry_run { SyncError::Refused(problems) } else { self.refused(&commit, problems) })

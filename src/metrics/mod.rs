@@ -6,6 +6,7 @@
 //! [`names`]: their number is bounded by what the operator wrote.
 
 mod flag_gauges;
+mod fleet_gauges;
 mod gitops_gauges;
 pub(crate) mod guardrail_gauge;
 mod mirror_series;
@@ -26,6 +27,7 @@ use metrics_util::MetricKindMask;
 use tokio::sync::watch;
 
 use crate::control::clock::Clock;
+use crate::fleet::fleet_handle::FleetHandle;
 use crate::gitops::gitops_handle::GitopsHandle;
 use crate::jwt::JwtVerifier;
 use crate::ledger::ledger_handle::LedgerFacts;
@@ -60,6 +62,8 @@ pub struct Sources {
     pub config: watch::Receiver<ConfigFacts>,
     /// The repository that the config is in, if it is in one.
     pub gitops: Option<GitopsHandle>,
+    /// The replicas that share the traffic, if there are any.
+    pub fleet: Option<FleetHandle>,
     /// Why nothing can be written to the store; none while it can.
     pub store_problem: watch::Receiver<Option<String>>,
     /// Certificates.
@@ -180,6 +184,7 @@ impl Exporter {
             slo_gauges::update(&self.sources.slo.gauges(&table));
             flag_gauges::update(&table);
             gitops_gauges::update(self.sources.gitops.as_ref(), &table);
+            fleet_gauges::update(self.sources.fleet.as_ref(), &table);
             mirror_series::update(&table, &self.sources.registry);
             series.update_workers(&self.sources.registry.worker_totals());
             series::update_parts(&self.sources.supervisor.views());
@@ -294,6 +299,7 @@ fn describe() {
     );
     slo_gauges::describe();
     gitops_gauges::describe();
+    fleet_gauges::describe();
     describe_gauge!(names::ROLLOUT_PHASE, "Whether a service's rollout is in a phase; gone a minute after its end.");
     describe_gauge!(names::ROLLOUT_WAITING, "Whether a service's rollout waits for somebody, by what they have to do.");
     describe_gauge!(

@@ -153,6 +153,18 @@ pub(crate) const SLO_FAULTED_BAD: &str = "pointsman_slo_faulted_bad_total";
 pub(crate) const SLO_BUDGET_LEFT: &str = "pointsman_slo_budget_left_ratio";
 /// How fast a budget goes, by window.
 pub(crate) const SLO_BURN: &str = "pointsman_slo_burn_rate";
+/// Whether this replica follows its fleet.
+pub(crate) const FLEET_TOGETHER: &str = "pointsman_fleet_together";
+/// Live replicas of the fleet.
+pub(crate) const FLEET_REPLICAS: &str = "pointsman_fleet_replicas";
+/// Live replicas that have not put this one's revision in force.
+pub(crate) const FLEET_LAGGING: &str = "pointsman_fleet_lagging_replicas";
+/// Live replicas with another config than this one.
+pub(crate) const FLEET_DIFFERING: &str = "pointsman_fleet_differing_replicas";
+/// Whether this replica leads the fleet.
+pub(crate) const FLEET_LEADS: &str = "pointsman_fleet_leader";
+/// When etcd was last heard of.
+pub(crate) const FLEET_HEARD_TIME: &str = "pointsman_fleet_heard_timestamp_seconds";
 /// Build information, always 1.
 pub(crate) const BUILD_INFO: &str = "pointsman_build_info";
 

@@ -185,9 +185,14 @@ impl ActiveRollout {
         self.services.iter().for_each(|service| registry.end_canary(service.as_str(), end));
     }
 
+    /// Lets go of what was overdue by the clock of the process.
+    pub(crate) fn sweep(&self, clock_ms: u64) {
+        self.collectors.iter().for_each(|collector| collector.canary.sweep(clock_ms));
+    }
+
     /// Reads the collectors into the judges; `clock_ms` is the clock of the process.
     pub(crate) fn observe(&mut self, now: Duration, clock_ms: u64, table: &Table) {
-        self.collectors.iter().for_each(|collector| collector.canary.sweep(clock_ms));
+        self.sweep(clock_ms);
         let judges = self.rollout.judges();
         let read = |((collector, name), judge): ((&mut EvidenceCollector, &Name), &Judge)| match table.index_of(name) {
             Some(index) => collector.read(now, table.service(index), table.compared(index), judge),

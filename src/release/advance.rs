@@ -221,11 +221,7 @@ impl RolloutController {
         if self.running.get(&id).is_some_and(|run| run.rollout.is_finished())
             && let Some(run) = self.running.remove(&id)
         {
-            let end = match run.rollout.phase() {
-                Phase::Finished { ending: RolloutEnding::Completed, .. } => CanaryEnd::Replaced,
-                Phase::Going { .. } | Phase::Paused { .. } | Phase::Back(_) | Phase::Finished { .. } => CanaryEnd::Back,
-            };
-            run.count_out(&self.deps.registry, end);
+            run.count_out(&self.deps.registry, canary_end(run.rollout.phase()));
             run.count_users(Weight::ZERO, &self.deps.guardrails);
             self.finished.insert(id, run.saved);
             while self.finished.len() > KEPT as usize {
@@ -311,5 +307,13 @@ fn event(run: &ActiveRollout, made: Transition, now: Duration, by: Option<&Order
         revision: None,
         endpoints: about(&made).map(|task| view::places(&run.saved, task)).unwrap_or_default(),
         evidence,
+    }
+}
+
+/// How what was judged of a rollout has ended, once it is over.
+pub(super) fn canary_end(phase: Phase) -> CanaryEnd {
+    match phase {
+        Phase::Finished { ending: RolloutEnding::Completed, .. } => CanaryEnd::Replaced,
+        Phase::Going { .. } | Phase::Paused { .. } | Phase::Back(_) | Phase::Finished { .. } => CanaryEnd::Back,
     }
 }

@@ -10,6 +10,7 @@
 //! race, and the writer settles it: a move says which splits it was decided on.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use crate::config::ReleaseSettings;
 use crate::control::clock::Clock;
 use crate::control::handle::{ApplyError, Handle, OntoDead};
 use crate::control::publish::Published;
+use crate::fleet::fleet_handle::FleetHandle;
 use crate::metrics::recent_rates::RecentRates;
 use crate::metrics::rollout_gauges::RolloutGauge;
 use crate::outbound::notify::Notifier;
@@ -76,6 +78,8 @@ pub struct Deps {
     pub guardrails: GuardrailLedger,
     /// Error budgets of services.
     pub slo: SloHandle,
+    /// The replicas of which one makes rollouts happen, if there are any.
+    pub fleet: Option<FleetHandle>,
     /// How services are released, as the config says.
     pub known: watch::Receiver<Arc<ReleaseSettings>>,
     /// Whom the notifier tells.
@@ -86,10 +90,12 @@ pub struct Deps {
 pub struct RolloutController {
     pub(crate) deps: Deps,
     pub(crate) clock: Instant,
-    inbox: mpsc::Receiver<RolloutCall>,
+    pub(crate) inbox: mpsc::Receiver<RolloutCall>,
     pub(crate) answers: (mpsc::Sender<TaskAnswer>, mpsc::Receiver<TaskAnswer>),
     pub(crate) running: BTreeMap<u64, ActiveRollout>,
     pub(crate) finished: BTreeMap<u64, Saved>,
+    /// Those that the leader of the fleet makes happen: the workers of this replica count for them.
+    pub(crate) beside: BTreeMap<u64, ActiveRollout>,
     pub(crate) gauges: watch::Sender<Vec<RolloutGauge>>,
     pub(crate) briefs: watch::Sender<RolloutBriefs>,
     /// The number of the last rollout; none until the stored ones have been read.
@@ -132,6 +138,7 @@ impl RolloutController {
             answers: mpsc::channel(ANSWERS_MAX),
             running: BTreeMap::new(),
             finished: BTreeMap::new(),
+            beside: BTreeMap::new(),
             gauges,
             briefs,
             last_id: None,
@@ -141,16 +148,45 @@ impl RolloutController {
     }
 
     /// Goes on with what was stored, then works until `shutdown` ends. Rollouts under way stay so in the store.
-    /// Called again after a panic, it begins with what was stored.
+    /// Called again after a panic, it begins with what was stored. In a fleet it does so while this replica leads, and
+    /// looks on otherwise: a new leader begins as after a restart, on the safe side.
     pub async fn run(&mut self, shutdown: impl Future<Output = ()>) {
-        self.forget();
-        self.restore().await;
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(shutdown);
         loop {
+            self.forget();
+            if let Some(fleet) = self.deps.fleet.clone().filter(|fleet| !fleet.leads()) {
+                if self.look_on(&fleet, &mut shutdown).await.is_break() {
+                    return;
+                }
+                self.forget();
+            }
+            self.restore().await;
+            let fleet = self.deps.fleet.clone();
+            let led = async {
+                match &fleet {
+                    Some(fleet) => fleet.while_it_leads().await,
+                    None => std::future::pending().await,
+                }
+            };
+            if self.lead(&mut shutdown, led).await.is_break() {
+                return self.keep_all_points().await;
+            }
+        }
+    }
+
+    /// Works until `shutdown` ends, or this replica leads no more.
+    async fn lead(
+        &mut self,
+        mut shutdown: impl Future<Output = ()> + Unpin,
+        led: impl Future<Output = ()>,
+    ) -> ControlFlow<()> {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tokio::pin!(led);
+        loop {
             tokio::select! {
-                () = &mut shutdown => return self.keep_all_points().await,
+                () = &mut shutdown => return ControlFlow::Break(()),
+                () = &mut led => return ControlFlow::Continue(()),
                 Some(call) = self.inbox.recv() => self.call(call).await,
                 Some(answered) = self.answers.1.recv() => self.answered(answered).await,
                 _ = ticks.tick() => self.tick().await,
@@ -164,6 +200,8 @@ impl RolloutController {
             run.count_out(&self.deps.registry, CanaryEnd::Interrupted);
             run.count_users(Weight::ZERO, &self.deps.guardrails);
         }
+        let beside = std::mem::take(&mut self.beside);
+        beside.values().for_each(|run| run.count_out(&self.deps.registry, CanaryEnd::Interrupted));
         self.finished.clear();
         (self.last_id, self.answers) = (None, mpsc::channel(ANSWERS_MAX));
     }
@@ -259,17 +297,17 @@ impl RolloutController {
         }
     }
 
-    fn one(&self, id: u64) -> Option<RolloutView> {
+    pub(crate) fn one(&self, id: u64) -> Option<RolloutView> {
         let running = self.running.get(&id).map(|run| run.view(self.now()));
         running.or_else(|| self.finished.get(&id).map(RolloutView::over))
     }
 
-    fn over_time(&self, id: u64) -> Option<EvidenceOverTime> {
+    pub(crate) fn over_time(&self, id: u64) -> Option<EvidenceOverTime> {
         let running = self.running.get(&id).map(|run| &run.saved);
         running.or_else(|| self.finished.get(&id)).map(EvidenceOverTime::of)
     }
 
-    fn list(&self, over_max: usize) -> Vec<RolloutView> {
+    pub(crate) fn list(&self, over_max: usize) -> Vec<RolloutView> {
         let over = self.finished.keys().rev().take(over_max);
         let ids: std::collections::BTreeSet<u64> = self.running.keys().chain(over).copied().collect();
         ids.into_iter().rev().filter_map(|id| self.one(id)).collect()

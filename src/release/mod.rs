@@ -7,15 +7,15 @@
 //! `release_preview` what it would be with the traffic of this moment (`seen_arm` how its versions did), `active` one
 //! that is under way (`released_rule` of a flag), and `advance` makes its moves happen. [`evidence_collector`] collects
 //! for the judge what the workers counted (`warm_up` says of which endpoints), and [`ceilings`] are what it is measured
-//! by. [`task_runner`] does what a
-//! rollout does to the world (`task_error` says why not), `metric_asker` asks metrics servers for numbers of the
-//! plan's own at the pace of its `metric_schedule`, `guardrail_asker` asks the ledger what users did
-//! ([`guardrail_counting`]), and `answered` passes on what comes of all three (`task_answer`). [`saved`] is what is
-//! stored of a rollout ([`saved_flag`] of its flags), `restore` goes on with it after a restart, and `provenance` says
-//! whether its hooks may be run then. [`view`], `evidence_view`, `metric_view`, `guardrail_view`, `verdict_history`,
-//! [`forecast_view`] and [`brief`] are what is shown, by `rollouts_shown`. `evidence_series` is what was found over
-//! time: noted by `kept_points`, stored when `points_stored` says so, and shown as [`evidence_over_time`].
-//! `verdict_teller` tells of changes of mind, as often as `verdict_news` says.
+//! by. [`task_runner`] does what a rollout does to the world (`task_error` says why not), `metric_asker` asks metrics
+//! servers for numbers of the plan's own at the pace of its `metric_schedule`, `guardrail_asker` asks the ledger what
+//! users did ([`guardrail_counting`]), and `answered` passes on what comes of all three (`task_answer`). [`saved`] is
+//! what is stored of a rollout ([`saved_flag`] of its flags), `restore` goes on with it after a restart, and
+//! `provenance` says whether its hooks may be run then; `onlooker` is a replica that leaves all that to the leader of
+//! its fleet. [`view`], `evidence_view`, `metric_view`, `guardrail_view`, `verdict_history`, [`forecast_view`] and
+//! [`brief`] are what is shown, by `rollouts_shown`. `evidence_series` is what was found over time: noted by
+//! `kept_points`, stored when `points_stored` says so, and shown as [`evidence_over_time`]. `verdict_teller` tells of
+//! changes of mind, as often as `verdict_news` says.
 //!
 //! # Flags
 //!
@@ -65,6 +65,7 @@ mod metric_asker;
 mod metric_schedule;
 mod metric_view;
 mod mirror_steps;
+mod onlooker;
 mod points_stored;
 mod provenance;
 mod release_preview;

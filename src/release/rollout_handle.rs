@@ -147,6 +147,9 @@ pub enum RolloutError {
     /// It could not be stored or put in force.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// Another replica of the fleet makes rollouts happen.
+    #[error("the leader of the fleet makes rollouts happen: {}; ask that one", .0.as_deref().unwrap_or("it is being elected"))]
+    Elsewhere(Option<String>),
     /// The process is ending.
     #[error(transparent)]
     Gone(#[from] WriterGone),

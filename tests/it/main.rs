@@ -20,6 +20,7 @@ mod control;
 mod endpoints;
 mod experiments;
 mod flags;
+mod fleet;
 mod fuzz;
 mod gitops;
 mod h2;

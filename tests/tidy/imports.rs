@@ -7,7 +7,7 @@ use super::source::{Source, heads, holds, words};
 
 /// What each module may import. `proxy` and `upstream` meet `control` in `app` only; `cli` stands above `app`
 /// and is used by `main`, never from below.
-const MAY_IMPORT: [(&str, &[&str]); 42] = [
+const MAY_IMPORT: [(&str, &[&str]); 43] = [
     ("problem", &[]),
     ("supervise", &[]),
     ("database", &[]),
@@ -79,10 +79,12 @@ const MAY_IMPORT: [(&str, &[&str]); 42] = [
     ("slo_keeper", &["problem", "shared", "stats", "table", "slo", "control"]),
     ("endpoints", &["problem", "shared", "stats", "tls", "table", "outbound", "control"]),
     ("gitops", &["problem", "files", "outbound", "stats", "table", "config", "control"]),
+    ("fleet", &["problem", "tls", "table", "config", "outbound", "control"]),
     (
         "metrics",
         &[
             "gitops",
+            "fleet",
             "supervise",
             "log",
             "shared",
@@ -102,6 +104,7 @@ const MAY_IMPORT: [(&str, &[&str]); 42] = [
         "release",
         &[
             "problem",
+            "fleet",
             "shared",
             "stats",
             "tls",
@@ -126,6 +129,7 @@ const MAY_IMPORT: [(&str, &[&str]); 42] = [
         "admin",
         &[
             "gitops",
+            "fleet",
             "supervise",
             "problem",
             "shared",
@@ -157,6 +161,7 @@ const MAY_IMPORT: [(&str, &[&str]); 42] = [
         "app",
         &[
             "gitops",
+            "fleet",
             "supervise",
             "log",
             "problem",

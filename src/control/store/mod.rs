@@ -12,6 +12,7 @@ mod before;
 mod chaos_rows;
 pub(crate) mod error;
 mod findings;
+pub(crate) mod fleet_rows;
 mod look;
 mod mend;
 mod open;
@@ -36,6 +37,7 @@ use crate::table::{EndpointAddress, MirrorShare, Name, Traffic, Weight};
 use super::difference::Difference;
 use super::experiment_difference::{ExperimentDifference, RunEnd};
 use super::flag_difference::FlagDifference;
+use super::fleet::fleet_mark::FleetMark;
 use super::planned::{Action, PlannedFlags};
 use super::service_intent::ServiceIntent;
 use super::weight_marks::WeightMarks;
@@ -115,6 +117,8 @@ pub struct Record<'a> {
     pub rollout: Option<(u64, &'a str)>,
     /// What is noted of weights.
     pub notes: Vec<WeightNote>,
+    /// How far the document of the fleet was written with it.
+    pub fleet: Option<FleetMark>,
 }
 
 /// A flag whose state changes.
@@ -352,6 +356,9 @@ fn put_state(db: &Transaction<'_>, record: &Record<'_>) -> rusqlite::Result<()> 
     let mut put = db.prepare_cached(schema::PUT_FLAG_INTENT)?;
     for (flag, state) in &record.flag_intent {
         put.execute(params![flag.as_str(), state.to_string()])?;
+    }
+    if let Some(FleetMark { fleet, generation }) = &record.fleet {
+        db.prepare_cached(schema::PUT_FLEET)?.execute(params![fleet, generation.cast_signed()])?;
     }
     if let Some((id, state)) = record.rollout {
         db.prepare_cached(schema::PUT_ROLLOUT)?.execute(params![id.cast_signed(), state])?;

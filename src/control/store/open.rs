@@ -87,6 +87,7 @@ pub(crate) fn in_memory() -> Result<Store, StoreError> {
     let made = Connection::open_in_memory().and_then(|db| {
         prepare(&db)?;
         db.execute_batch(CREATE)?;
+        db.execute_batch(ADD_MISSING)?;
         Ok(db)
     });
     match made {

@@ -115,6 +115,12 @@ CREATE TABLE IF NOT EXISTS weight_notes (
     about TEXT PRIMARY KEY,
     note  TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS fleet (
+    one        INTEGER PRIMARY KEY CHECK (one = 1),
+    replica    TEXT NOT NULL,
+    fleet      TEXT NOT NULL,
+    generation INTEGER NOT NULL
+) STRICT;
 ";
 
 /// Makes a store of format 1, which knew no rollouts, one of format 2.
@@ -269,7 +275,35 @@ pub(crate) const WEIGHT_NOTES: &str = "SELECT about, note FROM weight_notes";
 pub(crate) const WEIGHT_NOTE: &str = "SELECT note FROM weight_notes WHERE about = ?1";
 pub(crate) const PUT_WEIGHT_NOTE: &str = "INSERT INTO weight_notes (about, note) VALUES (?1, ?2)
     ON CONFLICT (about) DO UPDATE SET note = excluded.note";
+pub(crate) const FORGET_WEIGHT_NOTES: &str = "DELETE FROM weight_notes";
 pub(crate) const FORGET_WEIGHT_NOTE: &str = "DELETE FROM weight_notes WHERE about = ?1";
+pub(crate) const HAS_FLEET: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'fleet'";
+pub(crate) const FLEET: &str = "SELECT fleet, generation FROM fleet";
+pub(crate) const REPLICA: &str = "SELECT replica FROM fleet";
+pub(crate) const PUT_REPLICA: &str = "INSERT INTO fleet (one, replica, fleet, generation) VALUES (1, ?1, '', 0)";
+pub(crate) const PUT_FLEET: &str = "UPDATE fleet SET fleet = ?1, generation = ?2";
+/// Everything that revisions are made of, and rollouts; not what objectives have counted.
+pub(crate) const FORGET_ALL: &str = "
+BEGIN IMMEDIATE;
+DELETE FROM forced; DELETE FROM experiment_runs; DELETE FROM flag_states; DELETE FROM traffic;
+DELETE FROM endpoint_changes; DELETE FROM drained; DELETE FROM intent; DELETE FROM flag_intent; DELETE FROM rollouts;
+DELETE FROM weight_notes; DELETE FROM revisions;
+COMMIT;
+";
+pub(crate) const HAS_REVISION: &str = "SELECT count(*) > 0 FROM revisions WHERE number = ?1";
+/// These three write a row of revision `?1` where the youngest row up to it says something else, or there is none.
+pub(crate) const PUT_LAST_SPLIT: &str = "INSERT OR REPLACE INTO traffic (revision, service, salt, runs, mirror)
+    SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS (SELECT 1 FROM
+    (SELECT salt, runs, mirror FROM traffic WHERE service = ?2 AND revision <= ?1 ORDER BY revision DESC LIMIT 1)
+    WHERE salt = ?3 AND runs = ?4 AND mirror IS ?5)";
+pub(crate) const PUT_LAST_FLAG: &str = "INSERT OR REPLACE INTO flag_states (revision, flag, state)
+    SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 FROM
+    (SELECT state FROM flag_states WHERE flag = ?2 AND revision <= ?1 ORDER BY revision DESC LIMIT 1)
+    WHERE state = ?3)";
+pub(crate) const PUT_LAST_RUN: &str = "INSERT OR REPLACE INTO experiment_runs (revision, experiment, run)
+    SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 FROM
+    (SELECT run FROM experiment_runs WHERE experiment = ?2 AND revision <= ?1 ORDER BY revision DESC LIMIT 1)
+    WHERE run = ?3)";
 
 pub(crate) const COUNT_REVISIONS: &str = "SELECT count(*) FROM revisions";
 pub(crate) const LAST_REVISION: &str = "SELECT coalesce(max(number), 0) FROM revisions";

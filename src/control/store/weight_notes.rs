@@ -1,7 +1,7 @@
 //! The marks of weights, a note each: who set them, which commits brought what the config says, and which of those were
 //! taken back. As text, so that an operator can read them in the SQLite shell.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -33,27 +33,31 @@ impl WeightNote {
         let accepted = accepted.iter().map(|commit| Self { key: format!("rejected {commit}"), text: None });
         accepted.chain(brought).chain(set).chain(rejected).collect()
     }
+
+    /// Does to other notes what it does to those of the store.
+    pub(crate) fn apply(&self, notes: &mut BTreeMap<String, String>) {
+        match &self.text {
+            Some(text) => notes.insert(self.key.clone(), text.clone()),
+            None => notes.remove(&self.key),
+        };
+    }
 }
 
 impl Store {
-    /// All that is noted.
-    pub(super) fn weight_marks(&self) -> rusqlite::Result<WeightMarks> {
-        let mut marks = WeightMarks::default();
-        // It may be missing: in a store of an earlier program that can only be read.
+    /// All notes as they are.
+    pub(super) fn weight_note_texts(&self) -> rusqlite::Result<BTreeMap<String, String>> {
         let there: bool = self.db.query_row(schema::HAS_WEIGHT_NOTES, [], |row| row.get(0))?;
         if !there {
-            return Ok(marks);
+            return Ok(BTreeMap::new());
         }
         let mut notes = self.db.prepare(schema::WEIGHT_NOTES)?;
-        let notes = notes.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
-        for note in notes {
-            let (key, text) = note?;
-            // What cannot be read was written by a later program, or by hand: nothing is known then, as before it.
-            if marks.take_note(&key, &text).is_none() {
-                tracing::warn!(key, text, "a note of the revision store is not understood");
-            }
-        }
-        Ok(marks)
+        notes.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    }
+
+    /// All that is noted.
+    pub(super) fn weight_marks(&self) -> rusqlite::Result<WeightMarks> {
+        // The table may be missing: in a store of an earlier program that can only be read.
+        Ok(WeightMarks::of_notes(&self.weight_note_texts()?))
     }
 }
 
@@ -72,6 +76,18 @@ pub(super) fn put(db: &Connection, WeightNote { key, text }: &WeightNote) -> rus
 }
 
 impl WeightMarks {
+    /// What notes say.
+    pub(crate) fn of_notes(notes: &BTreeMap<String, String>) -> Self {
+        let mut marks = Self::default();
+        for (key, text) in notes {
+            // What cannot be read was written by a later program, or by hand: nothing is known then, as before it.
+            if marks.take_note(key, text).is_none() {
+                tracing::warn!(key, text, "a note of the revision store is not understood");
+            }
+        }
+        marks
+    }
+
     /// Takes in a note; none when it says nothing that is known.
     fn take_note(&mut self, key: &str, text: &str) -> Option<()> {
         let (kind, about) = key.split_once(' ')?;

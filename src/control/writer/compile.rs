@@ -1,14 +1,52 @@
 //! The next table, compiled before anything is recorded.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::change::Change;
 use super::super::experiment_states::ExperimentStates;
-use super::super::planned::{FlagStates, Planned};
+use super::super::planned::{FlagStates, Planned, State};
 use super::Writer;
-use crate::table::{CompileError, Table};
+use crate::table::{CompileError, Name, Table};
 
 impl Writer {
+    /// Makes the tables of services anew, from the same traffic.
+    pub(super) fn compile_again(&self, services: &BTreeSet<Name>) {
+        let State { revision, specs, traffic, flags, .. } = &self.state;
+        let known = services.iter().filter(|name| specs.contains_key(*name));
+        let same = known.filter_map(|name| Some((name, traffic.get(name)?)));
+        match self.publisher.table().with_traffic(*revision, same, &self.registry) {
+            Ok(table) => {
+                self.publisher.publish(table.with_counted_flags(
+                    *revision,
+                    &flags.specs,
+                    &flags.states,
+                    &self.registry,
+                ));
+            }
+            Err(error) => tracing::error!(%error, "the traffic in force does not compile, which is a bug"),
+        }
+    }
+
+    /// The next table, of what was decided elsewhere.
+    pub(super) fn compile_entered(&self, revision: u64, planned: &Planned) -> Result<Table, CompileError> {
+        let state = &self.state;
+        let known = planned.next.iter().filter(|(name, _)| state.specs.contains_key(*name));
+        let mut table = self.publisher.table().with_traffic(revision, known, &self.registry)?;
+        if !planned.flags.next.is_empty() {
+            let mut states = state.flags.states.clone();
+            states.extend(planned.flags.next.iter().map(|(name, next)| (name.clone(), Arc::clone(next))));
+            table = table.with_counted_flags(revision, &state.flags.specs, &states, &self.registry);
+        }
+        if !planned.experiments.next.is_empty() {
+            let mut runs = state.experiments.runs.clone();
+            runs.extend(planned.experiments.next.iter().map(|(name, next)| (name.clone(), Arc::clone(next))));
+            let specs: Vec<_> = state.experiments.specs.iter().map(|spec| Arc::clone(&spec.assignment)).collect();
+            table = table.with_experiments(revision, &specs, &runs);
+        }
+        Ok(table)
+    }
+
     /// The next table; none when the change changes nothing. Services, flags and experiments are in it together.
     pub(super) fn compile(
         &self,

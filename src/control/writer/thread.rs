@@ -60,7 +60,7 @@ impl Writer {
             // It cannot be opened a second time.
             StoreSlot::Owned(store) if store.is_in_memory() => {
                 let specs = FileSpecs::in_force(&self.state);
-                self.restore(*store, specs)
+                self.restore(*store, specs, None)
             }
             StoreSlot::Owned(store) => {
                 drop(store);
@@ -108,6 +108,17 @@ impl Writer {
                     drop(answer.send(self.keep_chaos_run(id, state.as_deref())));
                 }
                 WriterCall::Faults(faults, answer) => drop(answer.send(self.set_faults(&faults))),
+                WriterCall::CompileAgain(services, told) => {
+                    self.compile_again(&services);
+                    told.send(()).ok();
+                }
+                WriterCall::FleetNews(update, answer) => drop(answer.send(self.fleet_news(&update))),
+                WriterCall::FleetApart(why, answer) => {
+                    self.fleet_apart(why);
+                    answer.send(()).ok();
+                }
+                WriterCall::FleetSeed(again, answer) => drop(answer.send(self.fleet_seed(again))),
+                WriterCall::FleetStanding(answer) => drop(answer.send(self.fleet_standing())),
                 WriterCall::Resolved(host, found, told) => {
                     self.resolved(&host, found);
                     told.send(()).ok();

@@ -184,7 +184,7 @@ proptest! {
 }
 
 /// Where the keys of each raw section stand in a file.
-const SECTIONS: [(&str, &[&str]); 74] = [
+const SECTIONS: [(&str, &[&str]); 75] = [
     ("access_log.rs RawAccessLog", &["access_log"]),
     ("admin.rs RawAdmin", &["admin"]),
     ("admin.rs RawToken", &["admin.tokens.X"]),
@@ -247,6 +247,7 @@ const SECTIONS: [(&str, &[&str]); 74] = [
     ("own_metrics.rs RawMetric", &["services.X.rollout.metrics"]),
     ("own_metrics.rs RawCompare", &["services.X.rollout.metrics.compare"]),
     ("state.rs RawState", &["state"]),
+    ("fleet.rs RawFleet", &["fleet"]),
     ("step.rs RawStepTable", &["services.X.rollout.steps"]),
     // Written beside a config; docs/experiments.md has their keys.
     ("sums.rs RawSums", &[]),

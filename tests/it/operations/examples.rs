@@ -7,12 +7,12 @@ use std::process::Command;
 use crate::support::external_tools::installed;
 
 /// All of them; a folder that is not listed here fails the test.
-const EXAMPLES: [&str; 6] = ["blue-green", "canary", "first-split", "gitops", "group", "rolling"];
+const EXAMPLES: [&str; 7] = ["blue-green", "canary", "first-split", "fleet", "gitops", "group", "rolling"];
 
 #[test]
 fn each_example_shows_what_it_says() {
     let all = "the examples";
-    if !installed("curl", all) || !installed("python3", all) || !installed("git", all) {
+    if !installed("curl", all) || !installed("python3", all) || !installed("git", all) || !installed("etcd", all) {
         return;
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");

@@ -70,10 +70,8 @@ impl Control {
         let (published, store_problem) = (writer.published(), writer.store_problem());
         let experiments = ExperimentSources::without_ledger(&writer, &registry);
         let (handle, _thread) = writer.start(pointsman::testing::supervise::Part::alone("writer")).unwrap();
-        let (facts, config) = watch::channel(ConfigFacts::good(None));
-        let live = Arc::new(RecentRates::default());
-        let (targets, notified) = watch::channel(Vec::new());
-        let webhook_client = WebhookClient::default();
+        let ((facts, config), live) = (watch::channel(ConfigFacts::good(None)), Arc::new(RecentRates::default()));
+        let ((targets, notified), webhook_client) = (watch::channel(Vec::new()), WebhookClient::default());
         let (notifier, _courier) = notifier(notified, webhook_client.clone(), StdRng::seed_from_u64(1));
         let (mut controller, ends) = RolloutController::new(Deps {
             handle: handle.clone(),
@@ -87,6 +85,7 @@ impl Control {
             notifier,
             guardrails: Default::default(),
             slo: Default::default(),
+            fleet: None,
             known: watch::channel(Arc::default()).1,
             targets,
         });
@@ -102,6 +101,7 @@ impl Control {
                 clock: Clock(Instant::now()),
                 config,
                 gitops: None,
+                fleet: None,
                 store_problem,
                 tls: Arc::default(),
                 jwt: None,

@@ -1,0 +1,93 @@
+//! A replica that does not lead its fleet shows the rollouts that the leader makes happen, as they are stored.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::advance::canary_end;
+use super::controller::{KEPT, RolloutController};
+use super::rollout_handle::{RolloutCall, RolloutError};
+use super::saved::Saved;
+use crate::fleet::fleet_handle::FleetHandle;
+use crate::problem::chain;
+use crate::stats::CanaryEnd;
+
+/// How often it looks at what is stored.
+const LOOK: Duration = Duration::from_millis(500);
+
+impl RolloutController {
+    /// Shows what is stored until this replica leads, or `shutdown` ends.
+    pub(super) async fn look_on(
+        &mut self,
+        fleet: &FleetHandle,
+        mut shutdown: impl Future<Output = ()> + Unpin,
+    ) -> ControlFlow<()> {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let elected = fleet.until_it_leads();
+        tokio::pin!(elected);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => return ControlFlow::Break(()),
+                () = &mut elected => return ControlFlow::Continue(()),
+                Some(call) = self.inbox.recv() => self.answer_beside(fleet, call).await,
+                _ = looks.tick() => self.look().await,
+            }
+        }
+    }
+
+    /// Reads what is stored, and has the workers count for the rollouts under way, so that what shields users of the
+    /// leader shields those of this replica as well.
+    async fn look(&mut self) {
+        let stored = match self.deps.handle.rollouts(KEPT).await {
+            Ok(stored) => stored,
+            Err(error) => return tracing::debug!(error = chain(&error), "the leader's rollouts cannot be read"),
+        };
+        let read = |(id, text): (u64, String)| Some((id, serde_json::from_str::<Saved>(&text).ok()?));
+        self.finished = stored.into_iter().filter_map(read).collect();
+        let (table, now_ms) = (self.deps.published.load_full(), self.deps.clock.now_ms());
+        let mut changed = BTreeSet::new();
+        let begun = self.finished.iter().filter(|(id, saved)| !saved.is_finished() && !self.beside.contains_key(id));
+        for (id, saved) in begun.map(|(id, saved)| (*id, saved.clone())).collect::<Vec<_>>() {
+            // One whose service this replica does not have is told by its misfits.
+            let Ok(run) = self.restored(saved, &table) else { continue };
+            run.count_in(&self.deps.registry);
+            changed.extend(run.services.iter().cloned());
+            self.beside.insert(id, run);
+        }
+        let over = |id: &u64| self.finished.get(id).is_none_or(Saved::is_finished);
+        for id in self.beside.keys().copied().filter(over).collect::<Vec<_>>() {
+            let Some(run) = self.beside.remove(&id) else { continue };
+            let end = self.finished.get(&id).map_or(CanaryEnd::Back, |saved| canary_end(saved.phase));
+            run.count_out(&self.deps.registry, end);
+            changed.extend(run.services.iter().cloned());
+        }
+        self.beside.values().for_each(|run| run.sweep(now_ms));
+        if !changed.is_empty() {
+            // The writer may have ended, and begins with what there is then.
+            self.deps.handle.compile_again(changed).await.ok();
+        }
+    }
+
+    async fn answer_beside(&mut self, fleet: &FleetHandle, call: RolloutCall) {
+        let elsewhere = || RolloutError::Elsewhere(fleet.leader());
+        // The caller that asked may have gone.
+        match call {
+            RolloutCall::Start(_, answer) => drop(answer.send(Err(elsewhere()))),
+            RolloutCall::Order(_, _, _, answer) => drop(answer.send(Err(elsewhere()))),
+            RolloutCall::Preview(request, answer) => drop(answer.send(self.preview(*request))),
+            RolloutCall::List(over_max, answer) => {
+                self.look().await;
+                answer.send(self.list(over_max)).ok();
+            }
+            RolloutCall::One(id, answer) => {
+                self.look().await;
+                answer.send(self.one(id)).ok();
+            }
+            RolloutCall::OverTime(id, answer) => drop(answer.send(self.over_time(id))),
+            RolloutCall::Keep(answer) => drop(answer.send(())),
+        }
+    }
+}
