@@ -11,7 +11,7 @@ use super::etcd_words::{self, EtcdResponse, EtcdTxn};
 use super::fleet_keys::FleetKeys;
 use crate::config::FleetConfig;
 use crate::control::fleet::fleet_port::{
-    FleetPort, FleetUnread, FleetUpdate, FleetWrite, FleetWriteError, REVISIONS_KEPT,
+    FleetPort, FleetUnread, FleetUpdate, FleetWrite, FleetWriteError, REVISIONS_KEPT, ROLLOUTS_KEPT,
 };
 use crate::control::fleet::shared_state::SharedState;
 
@@ -68,6 +68,10 @@ impl EtcdPort {
         }
         for rollout in &write.rollouts {
             parts.success.push(etcd_words::put(&self.keys.rollout(rollout.id), &rollout.state, 0));
+            // Everybody reads all of them when it comes back.
+            if let Some(old) = rollout.id.checked_sub(ROLLOUTS_KEPT) {
+                parts.success.push(etcd_words::delete(&self.keys.rollout(old)));
+            }
         }
         Ok(parts)
     }

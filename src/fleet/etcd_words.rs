@@ -174,6 +174,11 @@ pub(crate) fn all(prefix: &str) -> Value {
     json!({ "key": coded(prefix), "range_end": end_of(prefix) })
 }
 
+/// The same without their values.
+pub(crate) fn all_keys(prefix: &str) -> Value {
+    json!({ "key": coded(prefix), "range_end": end_of(prefix), "keys_only": true })
+}
+
 /// A request for the keys from `first` to the end of `prefix`.
 pub(crate) fn from(first: &str, prefix: &str) -> Value {
     json!({ "key": coded(first), "range_end": end_of(prefix) })

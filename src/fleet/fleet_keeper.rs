@@ -300,7 +300,7 @@ impl FleetKeeper {
 
     /// Whether what is below the prefix is as it was when everything was known: others may use this etcd as well.
     async fn is_known(&mut self) -> Result<bool, Apart> {
-        let live = self.client.range(&etcd_words::all(&self.keys.live())).await?;
+        let live = self.client.range(&etcd_words::all_keys(&self.keys.live())).await?;
         // A watch that is alive tells of it before the next beat.
         let newest = live.kvs.iter().map(|pair| pair.mod_revision).max().unwrap_or_default();
         let is_known = newest <= self.seen;

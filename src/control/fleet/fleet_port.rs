@@ -9,6 +9,9 @@ use super::shared_state::{SharedRevision, SharedState};
 /// history, and the traffic as it is all the same.
 pub(crate) const REVISIONS_KEPT: u64 = 1_000;
 
+/// How many of the last rollouts it keeps.
+pub(crate) const ROLLOUTS_KEPT: u64 = 50;
+
 /// The place.
 pub(crate) trait FleetPort: Send + fmt::Debug {
     /// Puts a document in place of the one whose version is `seen`; none: there was none. Returns its version.

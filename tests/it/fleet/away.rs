@@ -4,7 +4,8 @@ use http::Method;
 use serde_json::json;
 
 use super::etcd::Etcd;
-use super::place::{Place, fleet, history, is_together, of_user, on_v2, refusal, revision, shift};
+use super::place::{Place, fleet, history, is_together, know_each_other, of_user, on_v2, refusal, revision, shift};
+use crate::support::pki::Ca;
 use crate::support::process::Process;
 use crate::support::relay::Relay;
 use crate::support::{eventually, eventually_within};
@@ -151,6 +152,7 @@ fn an_etcd_with_users_lets_in_who_has_the_password_also_after_tokens_have_ended(
 fn what_is_no_etcd_and_a_second_replica_of_a_name_are_told_at_the_start() {
     let place = Place::new();
     let first = place.start("edge-1");
+    eventually("its name is taken", || is_together(&first));
     let elsewhere = format!("http://{}", first.listener);
     let text = place.config("other", &Place::at(&elsewhere), "");
     let (code, said) = super::place::ends_at_once(&place.write("other", &text));
@@ -164,4 +166,60 @@ fn what_is_no_etcd_and_a_second_replica_of_a_name_are_told_at_the_start() {
     let (code, said) = super::place::ends_at_once(&place.write("other", &text));
     assert!(code == Some(1) && said.contains("etcd does not answer"), "{code:?}: {said}");
     assert!(said.contains("this replica has nothing of the fleet yet"), "{said}");
+}
+
+#[test]
+fn etcd_by_tls_with_certificates_of_its_clients() {
+    let ca = Ca::new("etcd authority");
+    let place = Place::with(Etcd::start_secure(&ca));
+    let at = Place::at(&place.etcd.url());
+    let tls = |own: &str| format!("{at}\ntls = {{ ca = {:?}{own} }}", ca.file());
+    // Whom etcd does not know does not get in, and whom we do not know is not asked.
+    let (code, said) = super::place::ends_at_once(&place.write("none", &place.config("none", &tls(""), "")));
+    assert!(code == Some(1) && said.contains("etcd does not answer"), "{code:?}: {said}");
+    let other = Ca::new("another authority");
+    let text = place.config("other", &tls("").replace(&format!("{:?}", ca.file()), &format!("{:?}", other.file())), "");
+    let (code, said) = super::place::ends_at_once(&place.write("other", &text));
+    assert!(code == Some(1) && said.contains("etcd does not answer"), "{code:?}: {said}");
+    let own = format!(", {}", place.etcd.of_clients().toml());
+    let start = |name: &str| Process::start(&place.write(name, &place.config(name, &tls(&own), "")));
+    let (first, second) = (start("edge-1"), start("edge-2"));
+    know_each_other(&[&first, &second]);
+    shift(&first, 35).unwrap();
+    assert_eq!(revision(&second), revision(&first));
+    assert_eq!(on_v2(&second, 100), on_v2(&first, 100));
+}
+
+#[test]
+fn one_member_of_three_may_be_gone_and_with_two_nothing_changes() {
+    let mut members = Etcd::three();
+    let place = Place::new();
+    let urls: Vec<_> = members.iter().map(Etcd::url).collect();
+    let at = format!("etcd = {urls:?}\nprefix = \"/pointsman/three\"\nwait = \"20s\"");
+    let start = |name: &str| Process::start(&place.write(name, &place.config(name, &at, "")));
+    let all = [start("edge-1"), start("edge-2")];
+    for (number, member) in (0_u32..).zip(&mut members) {
+        member.end();
+        for (share, replica) in [(10 + number, &all[0]), (60 + number, &all[1])] {
+            // A change that was sent to the member that is gone may have to be repeated: that is said.
+            eventually_within(LONG, "changes go on", || shift(replica, share).is_ok());
+            eventually_within(LONG, "on both", || revision(&all[0]) == revision(&all[1]));
+        }
+        member.start_again();
+    }
+    let users = on_v2(&all[0], 100);
+    members[0].end();
+    members[1].end();
+    for replica in &all {
+        eventually_within(LONG, "there is no majority", || !is_together(replica));
+        assert!(refusal(shift(replica, 1)).contains("503"));
+        assert_eq!(on_v2(replica, 100), users);
+    }
+    // They are well together only.
+    members[0].resume();
+    members[1].start_again();
+    for replica in &all {
+        eventually_within(LONG, "it is over by itself", || is_together(replica));
+    }
+    shift(&all[0], 90).unwrap();
 }

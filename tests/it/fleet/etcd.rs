@@ -1,4 +1,4 @@
-//! A real etcd on loopback: one member, which can be ended, paused, compacted, and restored from a copy.
+//! A real etcd on loopback: one member or three, which can be ended, paused, compacted, and restored from a copy.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::support::pki::{Ca, Files};
 
 /// How long a start may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -19,6 +21,11 @@ pub(super) struct Etcd {
     /// The folder of its data, of which a restore makes another.
     data: PathBuf,
     options: Vec<String>,
+    /// What it is called among the members, and all of them with their addresses for each other; empty: it is alone.
+    cluster: String,
+    name: String,
+    /// With TLS: what it shows, and what its clients show.
+    secure: Option<[Files; 2]>,
     /// Who its tools say that they are.
     user: Option<&'static str>,
 }
@@ -34,11 +41,56 @@ impl Etcd {
         Self::start_with(&[])
     }
 
+    /// One that speaks TLS, and wants a certificate of its clients.
+    pub(super) fn start_secure(ca: &Ca) -> Self {
+        let mut etcd = Self::start();
+        etcd.end();
+        std::fs::remove_dir_all(&etcd.data).unwrap();
+        let hosts = ["127.0.0.1", "localhost"];
+        let (own, of_clients) = (ca.issue("etcd", "etcd", &hosts), ca.issue("replica", "replica", &hosts));
+        let path = |path: &Path| path.to_str().unwrap().to_owned();
+        let named = [("--cert-file", &own.cert), ("--key-file", &own.key), ("--trusted-ca-file", &ca.file())];
+        etcd.options = named.iter().flat_map(|(name, file)| [(*name).to_owned(), path(file)]).collect();
+        etcd.options.push("--client-cert-auth".to_owned());
+        etcd.secure = Some([own, of_clients]);
+        etcd.start_again();
+        etcd
+    }
+
+    /// Three members of one etcd.
+    pub(super) fn three() -> Vec<Self> {
+        let mut all: Vec<_> = (0..3).map(|_| Self::start()).collect();
+        for (number, etcd) in all.iter_mut().enumerate() {
+            etcd.end();
+            std::fs::remove_dir_all(&etcd.data).unwrap();
+            etcd.name = format!("m{number}");
+        }
+        let members: Vec<_> = all.iter().map(|etcd| format!("{}=http://127.0.0.1:{}", etcd.name, etcd.peer)).collect();
+        for etcd in &mut all {
+            etcd.cluster = members.join(",");
+            etcd.child = Some(etcd.spawn());
+        }
+        // They are well together only.
+        assert!(all.iter_mut().all(|etcd| etcd.is_well()), "three members: {}", all[0].log());
+        all
+    }
+
     pub(super) fn start_with(options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let options = options.iter().map(|option| (*option).to_owned()).collect();
-        let mut etcd = Self { folder, child: None, client: 0, peer: 0, data, options, user: None };
+        let mut etcd = Self {
+            folder,
+            child: None,
+            client: 0,
+            peer: 0,
+            data,
+            options,
+            cluster: String::new(),
+            name: "default".to_owned(),
+            secure: None,
+            user: None,
+        };
         // Another process may take a port between the look and the use.
         for _ in 0..10 {
             (etcd.client, etcd.peer) = (free_port(), free_port());
@@ -52,7 +104,13 @@ impl Etcd {
 
     /// Where it is asked.
     pub(super) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.client)
+        let scheme = if self.secure.is_some() { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.client)
+    }
+
+    /// What its clients show, with TLS.
+    pub(super) fn of_clients(&self) -> &Files {
+        &self.secure.as_ref().expect("it speaks TLS")[1]
     }
 
     /// The port of that.
@@ -66,28 +124,42 @@ impl Etcd {
 
     /// Starts it on what it has. Whether it runs.
     fn begin(&mut self) -> bool {
+        self.child = Some(self.spawn());
+        self.is_well()
+    }
+
+    fn spawn(&self) -> Child {
         let log = std::fs::File::create(self.folder.path().join("log")).unwrap();
         let (client, peer) = (self.url(), format!("http://127.0.0.1:{}", self.peer));
+        let cluster = if self.cluster.is_empty() { format!("{}={peer}", self.name) } else { self.cluster.clone() };
         let mut command = Command::new("etcd");
-        command.arg("--data-dir").arg(&self.data).args(["--listen-client-urls", &client]);
-        command.args(["--advertise-client-urls", &client, "--listen-peer-urls", &peer]);
-        command.args(["--initial-advertise-peer-urls", &peer, "--initial-cluster", &format!("default={peer}")]);
-        command.args(&self.options).stdout(log.try_clone().unwrap()).stderr(log);
-        let mut child = command.spawn().expect("etcd: see `make tools`");
+        command.args(["--name", &self.name]).arg("--data-dir").arg(&self.data);
+        command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
+        command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
+        command.args(["--initial-cluster", &cluster]).args(&self.options);
+        command.stdout(log.try_clone().unwrap()).stderr(log).spawn().expect("etcd: see `make tools`")
+    }
+
+    /// Waits until it answers. Whether it does.
+    fn is_well(&mut self) -> bool {
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
-            if child.try_wait().unwrap().is_some() {
+            if self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some()) {
+                self.child = None;
                 return false;
             }
             if self.control(&["endpoint", "health"]).is_some() {
-                self.child = Some(child);
                 return true;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
+        self.end();
         false
+    }
+
+    /// Starts it again, and does not wait: a member without a majority is not well.
+    pub(super) fn resume(&mut self) {
+        self.child = Some(self.spawn());
     }
 
     /// Starts it again.
@@ -109,6 +181,10 @@ impl Etcd {
         command.env("ETCDCTL_API", "3").args(["--endpoints", &self.url(), "--command-timeout=10s"]);
         if let Some(user) = self.user {
             command.args(["--user", user]);
+        }
+        if let Some([own, of_clients]) = &self.secure {
+            let ca = own.cert.parent().unwrap().join("ca.pem");
+            command.arg("--cacert").arg(ca).arg("--cert").arg(&of_clients.cert).arg("--key").arg(&of_clients.key);
         }
         let output = command.args(arguments).stdin(Stdio::null()).output().expect("etcdctl: see `make tools`");
         output.status.success().then(|| String::from_utf8(output.stdout).unwrap())

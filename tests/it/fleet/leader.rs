@@ -5,9 +5,10 @@ use std::thread;
 use std::time::Duration;
 
 use http::Method;
+use pointsman::cli::client::Call;
 use serde_json::{Value, json};
 
-use super::place::{Place, fleet, of_user, refusal, replicas, shift};
+use super::place::{Beside, Place, fleet, of_user, refusal, replicas, shift};
 use crate::support::process::Process;
 use crate::support::{eventually, eventually_within};
 
@@ -47,8 +48,10 @@ fn there_is_one_leader_and_another_one_when_it_is_killed_or_ends() {
 const STEPS: &str = "[services.shop.rollout]\nsteps = [10, 50, 100]\nbake = \"2s\"\n\
     judge = { warm_up = \"0s\", requests_min = 20, slower = false }\n";
 
+/// A rollout; null where it is not known yet.
 fn rollout(replica: &Process, number: u64) -> Value {
-    replica.get(&format!("/v1/rollouts/{number}"))
+    let path = format!("/v1/rollouts/{number}");
+    replica.admin.call(Call { method: Method::GET, path: &path, body: None, if_match: None }).unwrap_or_default()
 }
 
 fn start(place: &Place, name: &str) -> Process {
@@ -86,6 +89,7 @@ fn killed_once(place: &Place, all: &mut Vec<Process>, after: Duration) -> Vec<St
     let listeners: Vec<_> = all.iter().map(|replica| replica.listener).collect();
     let stop = AtomicBool::new(false);
     let events = thread::scope(|scope| {
+        let _ended = Beside(&stop);
         // Users, on the replicas that are not killed.
         scope.spawn(|| {
             for user in 0_u32.. {
@@ -103,10 +107,9 @@ fn killed_once(place: &Place, all: &mut Vec<Process>, after: Duration) -> Vec<St
         thread::sleep(after);
         all.remove(first).kill();
         let next = one_leads(all);
-        eventually_within(LONG, "the next leader ends it", || {
+        eventually_within(LONG * 3, "the next leader ends it", || {
             all.iter().all(|replica| rollout(replica, number)["phase"] == "finished")
         });
-        stop.store(true, Ordering::Relaxed);
         texts(&rollout(&all[next], number))
     });
     for replica in all.iter() {

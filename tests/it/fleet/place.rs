@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Method;
 use pointsman::cli::client::CallError;
@@ -66,10 +67,17 @@ impl Place {
     /// Starts three, and waits until they know of each other.
     pub(super) fn start_three(&self) -> Vec<Process> {
         let all: Vec<_> = ["edge-1", "edge-2", "edge-3"].map(|name| self.start(name)).into();
-        for replica in &all {
-            eventually("all are there", || replicas(replica) == 3 && is_together(replica));
-        }
+        know_each_other(&all.iter().collect::<Vec<_>>());
         all
+    }
+}
+
+/// Ends what runs beside a test, also when that fails: who waits for it would wait for ever.
+pub(super) struct Beside<'a>(pub(super) &'a AtomicBool);
+
+impl Drop for Beside<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -81,6 +89,13 @@ pub(super) fn fleet(replica: &Process) -> Value {
 /// How many live replicas it knows of.
 pub(super) fn replicas(replica: &Process) -> usize {
     fleet(replica)["replicas"].as_array().unwrap().len()
+}
+
+/// Waits until these know of each other, so that a change on one waits for the others.
+pub(super) fn know_each_other(all: &[&Process]) {
+    for replica in all {
+        eventually("all are there", || replicas(replica) == all.len() && is_together(replica));
+    }
 }
 
 /// Whether it follows the fleet.
@@ -123,7 +138,9 @@ pub(super) fn history(replica: &Process) -> Vec<String> {
 
 /// Runs the binary on a config that it must not start with, and says how it ended and what it said.
 pub(super) fn ends_at_once(config: &Path) -> (Option<i32>, String) {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pointsman"));
+    // One that does start is ended, and has no exit code of its own.
+    let mut command = std::process::Command::new("timeout");
+    command.args(["--signal=KILL", "60", env!("CARGO_BIN_EXE_pointsman")]);
     let output = command.arg("run").arg("--config").arg(config).env("NO_COLOR", "1").output().unwrap();
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }

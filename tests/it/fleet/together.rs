@@ -7,7 +7,7 @@ use std::thread;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::place::{Place, fleet, history, of_user, on_v2, refusal, revision, shift};
+use super::place::{Beside, Place, fleet, history, know_each_other, of_user, on_v2, refusal, revision, shift};
 use crate::support::{eventually, process::Process};
 
 /// How many flips are made. The target of the long figures sets more.
@@ -22,6 +22,7 @@ fn after_an_answered_flip_no_replica_serves_the_version_of_before_and_no_request
     let listeners: Vec<_> = all.iter().map(|replica| replica.listener).collect();
     let (stop, asked, failed) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
+        let _ended = Beside(&stop);
         // A client that goes round.
         scope.spawn(|| {
             for user in 0_u32.. {
@@ -46,7 +47,6 @@ fn after_an_answered_flip_no_replica_serves_the_version_of_before_and_no_request
                 assert_eq!(got.as_deref(), Some(to), "flip {flip} on {}", fleet(replica)["name"]);
             }
         }
-        stop.store(true, Ordering::Relaxed);
     });
     let (asked, failed) = (asked.into_inner(), failed.into_inner());
     println!("{} flips on 3 replicas, {asked} requests beside them, {failed} failed", flips());
@@ -108,6 +108,7 @@ fn drains_flags_and_mirrors_are_shared_too() {
         Process::start(&place.write(name, &text))
     };
     let (first, second) = (start("edge-1"), start("edge-2"));
+    know_each_other(&[&first, &second]);
     let endpoint = first.get("/v1/services/shop")["versions"][0]["endpoints"][0]["address"].clone();
     let endpoint = endpoint.as_str().unwrap();
     let path = format!("/v1/services/shop/versions/v1/endpoints/{endpoint}");
