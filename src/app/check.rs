@@ -7,14 +7,15 @@
 //! must not keep another team's routes from being changed.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::settings;
 use crate::admin::upgrade_calls::CheckFinding;
 use crate::config::{
-    self, AdminAddress, CallerToken, Config, ConfigFiles, ConfigKey, FlagAnswers, GitopsWords, ImportedText,
-    LocalConfig, Remark, TlsFiles, UnreadableImport,
+    self, AdminAddress, CallerToken, Config, ConfigEnvironment, ConfigFiles, ConfigKey, ConfigSurroundings,
+    FlagAnswers, GitopsWords, ImportedText, LocalConfig, Remark, TlsFiles, UnreadableImport,
 };
 use crate::control::watch::ConfigText;
 use crate::files::identity;
@@ -76,22 +77,54 @@ impl Finding {
 /// Reads a config and the files that it names; relative paths begin at `base`.
 #[must_use]
 pub fn check(text: &str, base: &Path) -> Checked {
-    let (config, files) = config::parse_with_files(text, base, imported(text, base));
+    let state = state_folder(base);
+    let (config, files) = config::parse_with_files(text, around(base, state.as_deref()), imported(text, base));
     looked_at(config, &files)
 }
 
 /// The same of the file of a commit, beside what is `local`.
 #[must_use]
 pub(crate) fn check_beside(text: &str, base: &Path, local: &Arc<LocalConfig>) -> Checked {
-    let (config, files) = config::parse_beside(text, base, None, Some(Arc::clone(local)));
+    let surroundings = of_commits(around(base, None), local);
+    let (config, files) = config::parse_beside(text, surroundings, None, Some(Arc::clone(local)));
     looked_at(config, &files)
 }
 
 /// The same of a local file, beside which the config is in a repository.
 #[must_use]
 pub fn check_local(text: &str, base: &Path, words: &GitopsWords) -> Checked<LocalConfig> {
-    let (config, files) = config::parse_local(text, base, words);
+    let state = state_folder(base);
+    let (config, files) = config::parse_local(text, around(base, state.as_deref()), words);
     looked_at(config, &files)
+}
+
+/// The file of the state, by default.
+const STATE_FILE: &str = "pointsman.db";
+
+/// Where the state is, unless the config says so: in the folder that systemd has made for it, if it has, and else in
+/// that of the config. A state that is there already is taken, so that nothing is forgotten when a unit comes to have
+/// such a folder.
+fn state_folder(base: &Path) -> Option<PathBuf> {
+    let folders = std::env::var_os("STATE_DIRECTORY")?;
+    let folder = std::env::split_paths(&folders).next().filter(|folder| folder.is_absolute())?;
+    let is_at = |folder: &Path| folder.join(STATE_FILE).exists();
+    (is_at(&folder) || !is_at(base)).then_some(folder)
+}
+
+/// What a config is read with: this process's environment. It is that of its start also at a reload, and the one that
+/// takes over in an upgrade in place has the same.
+fn around<'a>(base: &'a Path, state: Option<&'a Path>) -> ConfigSurroundings<'a> {
+    ConfigSurroundings { base, state, environment: ConfigEnvironment { value: &variable, lent: None } }
+}
+
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// Who may write to the repository must not read all variables of this machine.
+fn of_commits<'a>(surroundings: ConfigSurroundings<'a>, local: &'a LocalConfig) -> ConfigSurroundings<'a> {
+    let environment = ConfigEnvironment { lent: Some(&local.gitops.environment), ..surroundings.environment };
+    ConfigSurroundings { environment, ..surroundings }
 }
 
 /// What was read, with the files that it names.
@@ -106,12 +139,12 @@ fn looked_at<C>(config: Result<C, Problems>, files: &ConfigFiles) -> Checked<C> 
 /// # Errors
 /// All problems of the text and of the flags.
 pub fn parse_with_import(text: &str, base: &Path) -> Result<Config, Problems> {
-    config::parse_with_files(text, base, imported(text, base)).0
+    config::parse_with_files(text, around(base, None), imported(text, base)).0
 }
 
 /// The file that a config imports flags from, as it is now.
 pub(crate) fn imported(text: &str, base: &Path) -> Option<Arc<ImportedText>> {
-    let path = config::flag_import(text, base)?;
+    let path = config::flag_import(text, around(base, None))?;
     let text = identity::read(&path).map_err(|error| UnreadableImport(chain(&error)));
     Some(Arc::new(ImportedText { path, text }))
 }
@@ -123,7 +156,11 @@ pub(crate) fn reloaded(
     running: &Config,
     clients: &Clients,
 ) -> Result<Config, RefusedConfig> {
-    let (config, mut files) = config::parse_beside(&read.text, base, read.imported.clone(), running.local.clone());
+    let state = state_folder(base);
+    let surroundings = around(base, state.as_deref());
+    let surroundings = running.local.as_deref().map_or(surroundings, |local| of_commits(surroundings, local));
+    let local = running.local.clone();
+    let (config, mut files) = config::parse_beside(&read.text, surroundings, read.imported.clone(), local);
     let serves = |settings: &ServerSettings| {
         let listeners = running.listeners.iter().map(|listener| &listener.tls);
         listeners.chain([&running.admin.tls]).any(|tls| tls.as_ref() == Some(settings))

@@ -20,6 +20,7 @@ use self::log::ExperimentLog;
 use super::change::segment;
 use super::client::Call;
 use super::{CommandError, Remote, text};
+use crate::app;
 use crate::config;
 use crate::experiment::definition::ExperimentSpec;
 use crate::experiment::experiment_result::ExperimentResult;
@@ -147,7 +148,7 @@ fn usage(path: &Path, problems: &[impl std::fmt::Display]) -> CommandError {
 /// What the config says of an experiment. Files that the config names are not looked at: a log may be read elsewhere.
 fn experiment(name: &str, path: &Path) -> Result<Arc<ExperimentSpec>, CommandError> {
     let base = path.parent().unwrap_or(Path::new(""));
-    let config = config::parse(&read(path)?, base).map_err(|problems| usage(path, problems.as_slice()))?;
+    let config = app::parse_with_import(&read(path)?, base).map_err(|problems| usage(path, problems.as_slice()))?;
     let found = config.experiments.iter().find(|experiment| experiment.name().as_str() == name);
     found.cloned().ok_or_else(|| {
         let known = one_of(config.experiments.iter().map(|experiment| experiment.name().as_str()));

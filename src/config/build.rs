@@ -18,6 +18,8 @@ pub(crate) struct Build<'t> {
     pub(crate) report: Report<'t>,
     /// The folder that relative paths begin at.
     pub(crate) base: &'t Path,
+    /// The folder of the state, unless the config says where it is; none: `base`.
+    pub(crate) state: Option<&'t Path>,
     /// Hosts (`None` is any) and paths that a service answers already, and its name.
     pub(crate) routes: HashMap<(Option<HostPattern>, PathPrefix), String>,
     /// Regular expressions by their text: compiling is what costs, so that equal ones are compiled once.
@@ -34,6 +36,7 @@ impl<'t> Build<'t> {
         Self {
             report,
             base,
+            state: None,
             routes: HashMap::new(),
             regexes: HashMap::new(),
             attributes: attribute::index(),

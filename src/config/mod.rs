@@ -10,7 +10,8 @@
 //! Why not serde alone: it stops at the first error, and a bad file is then mended one run at a time, in the middle of
 //! an outage. Why not a hand-written parser: every key would be named three times.
 //!
-//! Nothing here reads a file, not even those that the config names, or a clock: the same text is the same config.
+//! Nothing here reads a file, not even those that the config names, or a clock: the same text with the same variables
+//! ([`reader::variables`]) is the same config.
 
 mod build;
 mod caller_token;
@@ -68,6 +69,7 @@ pub use self::process::state::StateConfig;
 pub use self::process::token_keys::{JwtConfig, JwtKeys};
 use self::reader::report::ErrorGuaranteed;
 pub use self::reader::units::{duration, size};
+pub use self::reader::variables::{ConfigEnvironment, ConfigSurroundings};
 pub(crate) use self::release::guardrails::{GuardrailMetrics, compares_nothing, unknown_metric};
 pub(crate) use self::release::overrides::IN_THE_FILE;
 pub use self::release::overrides::ReleaseOverrides;
@@ -146,7 +148,7 @@ impl Config {
     }
 }
 
-/// Reads a config; relative paths in it begin at `base`, the folder of its file.
+/// Reads a config where no variable is set; relative paths in it begin at `base`, the folder of its file.
 ///
 /// # Errors
 /// All problems of the text, in its order. A text that is not TOML is reported for that alone.
@@ -156,29 +158,30 @@ pub fn parse(text: &str, base: &Path) -> Result<Config, Problems> {
 
 /// The same, with the files that it names, also those of a text with problems: of every part that could be read. The
 /// file that it imports flags from ([`flag_import`]) was read before.
-pub fn parse_with_files(
+pub fn parse_with_files<'a>(
     text: &str,
-    base: &Path,
+    surroundings: impl Into<ConfigSurroundings<'a>>,
     imported: Option<Arc<ImportedText>>,
 ) -> (Result<Config, Problems>, ConfigFiles) {
-    parse_beside(text, base, imported, None)
+    parse_beside(text, surroundings.into(), imported, None)
 }
 
 /// The same of a file of a commit, beside what is `local`; the files that the local one names are not among those here.
 pub fn parse_beside(
     text: &str,
-    base: &Path,
+    surroundings: ConfigSurroundings<'_>,
     imported: Option<Arc<ImportedText>>,
     local: Option<Arc<LocalConfig>>,
 ) -> (Result<Config, Problems>, ConfigFiles) {
-    let input = match Input::toml(text) {
+    let input = match Input::toml_with(text, surroundings.environment) {
         Ok(input) => input,
         Err(problems) => return (Err(problems), ConfigFiles::default()),
     };
     let mut report = Report::new(&input);
     let raw: RawConfig = reader::read::at(ConfigPath::Root, &input, &mut report).unwrap_or_default();
     let services = read_services(&raw.services, &input, &mut report);
-    let mut build = Build::new(report, base);
+    let mut build = Build::new(report, surroundings.base);
+    build.state = surroundings.state;
     build.imported = imported;
     let config = raw.build(&services, &input, local, &mut build);
     let files = std::mem::take(&mut build.report.files);

@@ -20,8 +20,10 @@ use super::process::state::{RawState, StateConfig};
 use super::reader;
 use super::reader::config_path::ConfigPath;
 use super::reader::input::Input;
+use super::reader::list::List;
 use super::reader::report::{ErrorGuaranteed, Report};
 use super::reader::units::{Setting, TimeSpan};
+use super::reader::variables::ConfigSurroundings;
 use super::write_back_terms::{self, WriteBackConfig};
 use crate::problem::{Mismatch, Problems};
 
@@ -65,6 +67,8 @@ pub struct GitopsConfig {
     pub verify: Option<CommitSigners>,
     /// Who is told what became of a commit.
     pub status: Option<StatusConfig>,
+    /// The variables of this machine that the file of a commit may name.
+    pub environment: Vec<String>,
 }
 
 /// The keys that commits have to be signed with: of one of these files.
@@ -109,6 +113,7 @@ struct RawGitops {
     committer: Option<String>,
     verify: Option<RawVerify>,
     status: Option<RawStatus>,
+    environment: List<String>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -124,9 +129,14 @@ pub fn is_local(text: &str) -> bool {
     Input::toml(text).is_ok_and(|input| input.value(&ConfigPath::Root.key("gitops")).is_some())
 }
 
-/// Reads a local file, with the files that it names; relative paths in it begin at `base`, its folder.
-pub fn parse_local(text: &str, base: &Path, words: &GitopsWords) -> (Result<LocalConfig, Problems>, ConfigFiles) {
-    let input = match Input::toml(text) {
+/// Reads a local file, with the files that it names; relative paths in it begin at its folder.
+pub fn parse_local<'a>(
+    text: &str,
+    surroundings: impl Into<ConfigSurroundings<'a>>,
+    words: &GitopsWords,
+) -> (Result<LocalConfig, Problems>, ConfigFiles) {
+    let surroundings = surroundings.into();
+    let input = match Input::toml_with(text, surroundings.environment) {
         Ok(input) => input,
         Err(problems) => return (Err(problems), ConfigFiles::default()),
     };
@@ -136,7 +146,8 @@ pub fn parse_local(text: &str, base: &Path, words: &GitopsWords) -> (Result<Loca
     raw.gitops.repository = repository.or(raw.gitops.repository);
     raw.gitops.branch = branch.or(raw.gitops.branch);
     raw.gitops.path = path.or(raw.gitops.path);
-    let mut build = Build::new(report, base);
+    let mut build = Build::new(report, surroundings.base);
+    build.state = surroundings.state;
     let local = raw.build(&mut build);
     let files = std::mem::take(&mut build.report.files);
     (build.report.finish(local), files)
@@ -187,6 +198,7 @@ impl RawGitops {
             write_back: write_back?,
             verify: verify?,
             status: status?,
+            environment: self.environment.iter().map(|(_, name)| name.clone()).collect(),
         })
     }
 }
@@ -361,6 +373,7 @@ mod tests {
             "committer",
             "verify",
             "status",
+            "environment",
         ];
         let has = |key: &&&str| text.contains(&format!("\n{key} = ")) || text.contains(&format!("\n[gitops.{key}]"));
         let missing: Vec<_> = keys.iter().filter(|key| !has(key)).collect();

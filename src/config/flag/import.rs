@@ -4,7 +4,7 @@
 //! lists a flag that is not there. Nothing in here reads it; its text is handed in.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::RawFlag;
@@ -13,6 +13,7 @@ use crate::config::build::Build;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::input::Input;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
+use crate::config::reader::variables::ConfigSurroundings;
 use crate::config::service::RawService;
 use crate::flagd::flag_file;
 use crate::flagd::fractional_version::FractionalVersion;
@@ -20,10 +21,11 @@ use crate::flagd::imported_flag::{ImportedFlag, ImportedVariant};
 use crate::problem::{Mismatch, Problem, ProblemKind, listed};
 use crate::table::spec::flag::{FlagSource, FlagSpec, ImportedSource, Variant};
 
-/// The file that the config of this text imports flags from, if it does; relative paths begin at `base`.
+/// The file that the config of this text imports flags from, if it does.
 #[must_use]
-pub fn flag_import(text: &str, base: &Path) -> Option<PathBuf> {
-    let input = Input::toml(text).ok()?;
+pub fn flag_import<'a>(text: &str, surroundings: impl Into<ConfigSurroundings<'a>>) -> Option<PathBuf> {
+    let ConfigSurroundings { base, environment, .. } = surroundings.into();
+    let input = Input::toml_with(text, environment).ok()?;
     let flags = ConfigPath::Root.key("flags");
     Report::new(&input).written(&flags.key("import")).filter(|file| !file.is_empty()).map(|file| base.join(file))
 }
@@ -40,7 +42,7 @@ pub(crate) fn build(
     let Some(file) = &raw.import.import else {
         if raw.import.fractional.is_some() {
             let mismatch = Mismatch::new("it without `import`", "a file that it is for", "add import, or remove it");
-            return Err(build.report.problem(&flags.key("fractional"), mismatch));
+            return Err(build.report.unless(&at, &flags.key("fractional"), mismatch));
         }
         return Ok(Vec::new());
     };
@@ -152,6 +154,8 @@ fn version(
 mod tests {
     use super::*;
     use crate::config::flag::imported_text::{ImportedText, UnreadableImport};
+    use std::path::Path;
+
     use crate::config::{Config, parse_with_files};
     use crate::problem::Problems;
 

@@ -24,8 +24,11 @@ pub(crate) struct RawState {
 
 impl RawState {
     pub(crate) fn build(&self, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<StateConfig, ErrorGuaranteed> {
-        let path = self.path.as_deref().unwrap_or("pointsman.db");
-        let path = check::made_file(path, build.base, &at.key("path"), &mut build.report)?;
+        let (path, base) = match self.path.as_deref() {
+            Some(path) => (path, build.base),
+            None => ("pointsman.db", build.state.unwrap_or(build.base)),
+        };
+        let path = check::made_file(path, base, &at.key("path"), &mut build.report)?;
         Ok(StateConfig { path })
     }
 }

@@ -4,18 +4,21 @@
 //! A text that is not TOML is reported for its syntax alone: half a tree would be full of keys that only seem to be
 //! missing.
 
+use std::collections::HashSet;
+
 use toml::de::{DeTable, DeValue, Error};
 
 use super::config_path::ConfigPath;
-use super::tree::Tree;
+use super::tree::{NodeId, Tree};
 use super::unclosed;
+use super::variables::{ConfigEnvironment, PutIn};
 use crate::problem::{Mismatch, PROBLEMS_MAX, Problem, ProblemKind, Problems};
 
 /// A tree to read from.
 pub(crate) struct Input<'t>(InputTree<'t>);
 
 enum InputTree<'t> {
-    Toml { root: DeValue<'t>, lines: LineIndex },
+    Toml { root: DeValue<'t>, lines: LineIndex, put_in: PutIn },
     Json(&'t serde_json::Value),
 }
 
@@ -25,7 +28,11 @@ impl<'t> Input<'t> {
         let lines = LineIndex::new(text);
         let (root, errors) = DeTable::parse_recoverable(text);
         if errors.is_empty() {
-            return Ok(Self(InputTree::Toml { root: DeValue::Table(root.into_inner()), lines }));
+            return Ok(Self(InputTree::Toml {
+                root: DeValue::Table(root.into_inner()),
+                lines,
+                put_in: PutIn::default(),
+            }));
         }
         if let Some(problem) = unclosed_problem(text, &lines, &errors) {
             return Err(Problems::new(vec![problem], false));
@@ -35,6 +42,39 @@ impl<'t> Input<'t> {
         // What follows on the same line nearly always follows from the first.
         problems.dedup_by_key(|problem| problem.line);
         Err(Problems::new(problems, errors.len() > PROBLEMS_MAX))
+    }
+
+    /// The same with the values of the variables that its texts name.
+    pub(crate) fn toml_with(text: &'t str, environment: ConfigEnvironment<'_>) -> Result<Self, Problems> {
+        let mut input = Self::toml(text)?;
+        if text.contains("${") {
+            input.put_in(environment);
+        }
+        Ok(input)
+    }
+
+    pub(super) fn put_in(&mut self, environment: ConfigEnvironment<'_>) {
+        if let InputTree::Toml { root, put_in, .. } = &mut self.0 {
+            *put_in = PutIn::new(root, environment);
+        }
+    }
+
+    /// What is wrong with the variables.
+    pub(super) fn variable_problems(&self) -> Vec<Problem> {
+        let InputTree::Toml { lines, put_in, .. } = &self.0 else { return Vec::new() };
+        put_in.faults.iter().map(|fault| fault.problem(lines.at(fault.offset))).collect()
+    }
+
+    /// The texts that have no value, because their variables have none.
+    pub(super) fn left_out(&self) -> HashSet<NodeId> {
+        let InputTree::Toml { put_in, .. } = &self.0 else { return HashSet::new() };
+        put_in.left_out.clone()
+    }
+
+    /// The text at `path` as it is written, if variables were put in.
+    pub(super) fn before_variables(&self, path: &str) -> Option<&str> {
+        let InputTree::Toml { put_in, .. } = &self.0 else { return None };
+        put_in.written.get(path).map(String::as_str)
     }
 
     /// The body of a call, or what is stored.
@@ -60,7 +100,7 @@ impl<'t> Input<'t> {
 
     /// The line of `path`, or of the innermost part of it that is there.
     pub(crate) fn line_of(&self, path: &ConfigPath<'_>) -> Option<usize> {
-        let InputTree::Toml { root, lines } = &self.0 else { return None };
+        let InputTree::Toml { root, lines, .. } = &self.0 else { return None };
         offset(root, path).1.map(|offset| lines.at(offset))
     }
 }

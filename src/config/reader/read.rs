@@ -33,7 +33,7 @@ pub(crate) fn at<T: DeserializeOwned>(path: ConfigPath<'_>, input: &Input<'_>, r
 /// Reads `value`, whose problems are reported at `path` and below it, like [`at`].
 pub(crate) fn all<T: DeserializeOwned>(value: Tree<'_>, path: ConfigPath<'_>, report: &mut Report<'_>) -> Option<T> {
     let notation = value.notation();
-    let mut left_out = HashSet::new();
+    let mut left_out = report.left_out();
     loop {
         let (noted, reporting) = (Cell::new(None), RefCell::new(&mut *report));
         let note = |fault: &ReadFault, path: &ConfigPath<'_>, node: NodeId| {
@@ -68,7 +68,11 @@ pub(crate) fn once<T: DeserializeOwned>(
 
 /// Reports `fault`, and that a misspelt key is not missing.
 fn report_fault(fault: &ReadFault, notation: Notation, path: &ConfigPath<'_>, report: &mut Report<'_>) {
-    report.problem(path, fault.mismatch(notation));
+    let mut mismatch = fault.mismatch(notation);
+    if fault.wants_no_text() && report.is_of_variables(path) {
+        "write the value itself: variables make texts only".clone_into(&mut mismatch.remedy);
+    }
+    report.problem(path, mismatch);
     if let (Some(known), ConfigPath::Key(table, key)) = (fault.known(), path)
         && let Some(meant) = suggest(key, known.iter().copied())
     {

@@ -65,6 +65,12 @@ impl ReadFault {
         }
     }
 
+    /// Whether a text stands where none can.
+    pub(crate) fn wants_no_text(&self) -> bool {
+        let Self::Unfit { found: Written::Text(_), wanted } = self else { return false };
+        wanted.contains("number") || matches!(wanted.as_str(), "a boolean" | "a sequence" | "a map" | "a table")
+    }
+
     /// What is wrong, for a person who writes `notation`.
     pub(crate) fn mismatch(&self, notation: Notation) -> Mismatch {
         match self {

@@ -1,8 +1,10 @@
 //! Collects problems while something is read and checked.
 
+use std::collections::HashSet;
+
 use super::config_path::ConfigPath;
 use super::input::Input;
-use super::tree::Content;
+use super::tree::{Content, NodeId};
 use crate::config::files::{ConfigFiles, ConfigKey};
 use crate::problem::{Mismatch, PROBLEMS_MAX, Problem, ProblemKind, Problems};
 
@@ -24,9 +26,11 @@ pub(crate) struct Report<'t> {
 }
 
 impl<'t> Report<'t> {
-    /// An empty report on the text of a config.
+    /// A report on the text of a config, with nothing but what is wrong with its variables.
     pub(crate) fn new(input: &'t Input<'t>) -> Self {
-        Self { input: Some(input), ..Self::of_call() }
+        let mut report = Self { input: Some(input), ..Self::of_call() };
+        report.extend(input.variable_problems());
+        report
     }
 
     /// An empty report on a call.
@@ -51,8 +55,11 @@ impl<'t> Report<'t> {
     }
 
     /// Reports what is wrong at `path`.
-    pub(crate) fn problem(&mut self, path: &ConfigPath<'_>, mismatch: Mismatch) -> ErrorGuaranteed {
+    pub(crate) fn problem(&mut self, path: &ConfigPath<'_>, mut mismatch: Mismatch) -> ErrorGuaranteed {
         let ConfigKey { line, path } = self.key(path);
+        if let Some(written) = self.input.and_then(|input| input.before_variables(&path)) {
+            mismatch.remedy.push_str(&format!("; the file says {written:?}"));
+        }
         self.add(Problem { line, ..mismatch.at(path, ProblemKind::Invalid) })
     }
 
@@ -104,6 +111,16 @@ impl<'t> Report<'t> {
     /// Says that `path` stands in the file under a wrong name, so that it is not reported as missing too.
     pub(crate) fn excuse(&mut self, path: &ConfigPath<'_>) {
         self.excused.push(path.to_string());
+    }
+
+    /// What is not to be read, because it was reported before anything was.
+    pub(super) fn left_out(&self) -> HashSet<NodeId> {
+        self.input.map(Input::left_out).unwrap_or_default()
+    }
+
+    /// Whether the text at `path` came about by variables.
+    pub(super) fn is_of_variables(&self, path: &ConfigPath<'_>) -> bool {
+        self.input.is_some_and(|input| input.before_variables(&path.to_string()).is_some())
     }
 
     /// Whether further problems are dropped.

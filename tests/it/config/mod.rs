@@ -3,5 +3,6 @@
 mod files;
 mod saves;
 mod text;
+mod variables;
 mod watch;
 mod ways_to_save;

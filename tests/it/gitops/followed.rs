@@ -17,6 +17,10 @@ fn refuses_odd_commits(place: &GitPlace, process: &Process) {
         let told = refusal(process);
         assert!(told.contains(&format!("line 10: {at}: found")), "{told}");
     }
+    place.commit_text(&(place.config(60) + "salt = \"${PATH}\"\n"), "What is in the environment");
+    let told = refusal(process);
+    let wanted = "services.shop.salt: found ${PATH}, want no variable: the file of this machine lets commits use none";
+    assert!(told.contains(wanted) && !told.contains("/bin"), "{told}");
     let file = place.work().join("pointsman.toml");
     std::fs::remove_file(&file).unwrap();
     symlink("/etc/passwd", &file).unwrap();

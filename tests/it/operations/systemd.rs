@@ -108,3 +108,34 @@ fn systemd_is_told() {
     process.signal("TERM");
     assert!(heard(&socket).starts_with("STOPPING=1\n"));
 }
+
+/// A start with the folder of the state that systemd makes.
+fn with_state_folder(path: &Path, state: &Path) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
+    command.args(["run", "--config"]).arg(path).env("STATE_DIRECTORY", state);
+    Process::start_command(command)
+}
+
+#[test]
+fn the_state_is_in_the_folder_that_systemd_makes_unless_it_is_with_the_config_already() {
+    let folder = tempfile::tempdir().unwrap();
+    let (etc, var) = (folder.path().join("etc"), folder.path().join("var"));
+    std::fs::create_dir(&etc).unwrap();
+    std::fs::create_dir(&var).unwrap();
+    let path = etc.join("pointsman.toml");
+    std::fs::write(&path, config(nowhere(), nowhere(), "")).unwrap();
+    let mut process = with_state_folder(&path, &var);
+    process.send(http::Method::PUT, "/v1/services/shop/split", serde_json::json!({"v1": 70, "v2": 30})).unwrap();
+    process.upgrade().unwrap();
+    let split = |process: &Process| process.get("/v1/services/shop")["versions"][1]["weight"].clone();
+    assert_eq!(split(&process), 30.0, "the one that took over has the same state");
+    assert!(var.join("pointsman.db").exists() && !etc.join("pointsman.db").exists());
+    process.signal("TERM");
+    eventually("it is gone", || !is_running(process.id()));
+    drop(process);
+
+    std::fs::rename(var.join("pointsman.db"), etc.join("pointsman.db")).unwrap();
+    let process = with_state_folder(&path, &var);
+    assert_eq!(split(&process), 30.0, "the one that was there is taken");
+    assert!(!var.join("pointsman.db").exists());
+}
