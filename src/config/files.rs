@@ -56,6 +56,8 @@ pub struct TlsFiles<S> {
     pub(crate) pairs: Vec<PairKeys>,
     /// The key of its authorities.
     pub(crate) authorities: ConfigKey,
+    /// The key of the keys of its tickets.
+    pub(crate) tickets: ConfigKey,
 }
 
 /// The two keys of a pair.
@@ -98,8 +100,12 @@ impl<S> TlsFiles<S> {
     /// The key that names a part.
     #[must_use]
     pub fn key_of(&self, part: TlsPart) -> &ConfigKey {
-        let (TlsPart::Certificate(index) | TlsPart::Key(index)) = part else { return &self.authorities };
-        let Some(pair) = self.pairs.get(index) else { return &self.authorities };
-        if matches!(part, TlsPart::Key(_)) { &pair.key } else { &pair.cert }
+        let pair = |index: usize| self.pairs.get(index);
+        match part {
+            TlsPart::Certificate(index) => pair(index).map_or(&self.authorities, |pair| &pair.cert),
+            TlsPart::Key(index) => pair(index).map_or(&self.authorities, |pair| &pair.key),
+            TlsPart::Authorities => &self.authorities,
+            TlsPart::Tickets => &self.tickets,
+        }
     }
 }

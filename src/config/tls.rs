@@ -29,6 +29,7 @@ pub(crate) struct RawServerTls {
     min_version: Option<String>,
     client_ca: Option<String>,
     client_auth: Option<RawClientAuth>,
+    ticket_keys: Option<String>,
     handshake_timeout: Option<Setting<TimeSpan>>,
 }
 
@@ -72,6 +73,8 @@ impl RawServerTls {
         };
         let min_version = min_version(self.min_version.as_deref(), &at.key("min_version"), report);
         let client_auth = self.client_auth(base, at, report);
+        let tickets_at = at.key("ticket_keys");
+        let tickets = self.ticket_keys.as_deref().map(|file| check::file(file, base, &tickets_at, report)).transpose();
         let range = TimeSpan::millis(100)..=TimeSpan::secs(3_600);
         let timeout_at = at.key("handshake_timeout");
         let timeout = check::setting(self.handshake_timeout, HANDSHAKE_TIMEOUT, range, &timeout_at, report);
@@ -82,11 +85,22 @@ impl RawServerTls {
             alpn: alpn.as_ref().map_or_else(|_| Alpn::ALL.to_vec(), Vec::clone),
             min_version: *min_version.as_ref().unwrap_or(&MinVersion::Tls12),
             client_auth: client_auth.as_ref().ok().cloned().flatten(),
+            ticket_keys: tickets.as_ref().ok().cloned().flatten(),
             handshake_timeout: timeout.unwrap_or(HANDSHAKE_TIMEOUT).0,
         };
         let authorities = report.key(&at.key("client_ca"));
-        report.files.servers.push(TlsFiles { settings: settings.clone(), pairs: keys, authorities });
-        certificates.and(alpn.map(drop)).and(min_version.map(drop)).and(client_auth.map(drop))?;
+        let tickets_at = report.key(&tickets_at);
+        report.files.servers.push(TlsFiles {
+            settings: settings.clone(),
+            pairs: keys,
+            authorities,
+            tickets: tickets_at,
+        });
+        certificates
+            .and(alpn.map(drop))
+            .and(min_version.map(drop))
+            .and(client_auth.map(drop))
+            .and(tickets.map(drop))?;
         timeout.map(|_| settings)
     }
 
@@ -182,6 +196,8 @@ impl RawClientTls {
             settings: Arc::clone(&settings),
             pairs: keys.into_iter().collect(),
             authorities: report.key(&ca_at),
+            // The end that connects has none.
+            tickets: report.key(&ca_at),
         };
         report.files.clients.push(files);
         identity.map(drop).and(server_name.map(drop)).map(|()| settings)

@@ -6,6 +6,8 @@ use std::{fmt, io};
 use rustls::CertificateError;
 use rustls::pki_types::pem;
 
+use super::ticket_keys::BadTicketKeys;
+
 /// Which file of the settings, so that a caller who knows the config can name its key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TlsPart {
@@ -15,6 +17,8 @@ pub enum TlsPart {
     Key(usize),
     /// The authorities whose certificates are believed.
     Authorities,
+    /// The keys of tickets.
+    Tickets,
 }
 
 /// A file that cannot be used.
@@ -71,6 +75,9 @@ pub enum FileFault {
         "found a certificate of X.509 version 1, want version 3 (issue it again with extensions: openssl req -x509 -addext ...)"
     )]
     OldCertificate,
+    /// No keys of tickets.
+    #[error(transparent)]
+    Tickets(#[from] BadTicketKeys),
     /// rustls refuses it.
     #[error("it cannot be used for TLS")]
     Tls(#[source] rustls::Error),

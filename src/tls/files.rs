@@ -13,6 +13,7 @@ use rustls::sign::CertifiedKey;
 
 use super::certificate::Certificate;
 use super::error::{FileFault, TlsError, TlsPart};
+use super::ticket_keys::{TicketClients, TicketKeys};
 use super::tls_settings::KeyPair;
 
 /// Reads files, and remembers what they held, so that the same contents can be told from new ones.
@@ -122,6 +123,17 @@ impl PemReader {
             roots.add(certificate).map_err(|source| failed(FileFault::authority(source)))?;
         }
         Ok(roots)
+    }
+
+    /// The keys of tickets in a file, for an end with these clients.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub(crate) fn ticket_keys(&mut self, file: &Path, clients: TicketClients<'_>) -> Result<TicketKeys, TlsError> {
+        let failed = |fault| error(TlsPart::Tickets, file, fault);
+        let bytes = fs::read(file).map_err(|source| failed(FileFault::Unreadable(source)))?;
+        bytes.hash(&mut self.digest);
+        TicketKeys::read(&bytes, clients).map_err(|bad| failed(bad.into()))
     }
 
     /// The authorities of the system.

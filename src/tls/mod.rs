@@ -2,9 +2,9 @@
 //!
 //! [`tls_settings`] is what a config says, [`files`] reads PEM, [`certificate`] is what can be said of one certificate,
 //! and [`certificates`] picks one by the name that a client asks for. [`server`] and [`client_config`] build the two
-//! ends. A [`ReloadableTls`](reloadable::ReloadableTls) holds what is in use, and the [`tls_registry`] has all of a
-//! process. [`handshake`] is how an endpoint is met, [`maybe_tls`] a connection with TLS or without, and
-//! [`private_file`] warns of files that others can read.
+//! ends; [`ticket_keys`] are those that several processes share. A [`ReloadableTls`](reloadable::ReloadableTls) holds
+//! what is in use, and the [`tls_registry`] has all of a process. [`handshake`] is how an endpoint is met,
+//! [`maybe_tls`] a connection with TLS or without, and [`private_file`] warns of files that others can read.
 //!
 //! A swap is a write under a lock that each *handshake* reads, not each request: the lock is a thousandth of what the
 //! handshake costs, and a connection keeps what it began with. New files never replace half of a set: all files of an
@@ -20,6 +20,7 @@ pub(crate) mod maybe_tls;
 pub(crate) mod private_file;
 pub(crate) mod reloadable;
 pub(crate) mod server;
+pub(crate) mod ticket_keys;
 pub(crate) mod tls_registry;
 pub(crate) mod tls_settings;
 

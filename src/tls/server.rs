@@ -4,7 +4,8 @@
 //! sealed with a key that all threads share and that is changed every six hours, so whichever worker the kernel picks
 //! can open them. The key belongs to the listener: a ticket of a listener that asks for no certificate opens no door of
 //! one that does. It outlives a reload of the certificates, but not one of the client authorities, or a client that was
-//! let in by the old ones could come back with a ticket. Early data (0-RTT) is never taken: it can be replayed.
+//! let in by the old ones could come back with a ticket. With keys in a file ([`super::ticket_keys`]) other processes
+//! open them as well. Early data (0-RTT) is never taken: it can be replayed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,8 +21,10 @@ use super::certificate::Certificate;
 use super::certificates::Certificates;
 use super::error::{FileFault, TlsError, TlsPart};
 use super::files::{PemReader, error};
+use super::private_file::{KeptFrom, warning};
 use super::provider;
 use super::reloadable::{Examined, Load, LoadedTls, ReloadableTls};
+use super::ticket_keys::{TicketClients, TicketKeys};
 use super::tls_settings::{ClientAuth, KeyPair, MinVersion, ServerSettings};
 
 /// A listener's TLS.
@@ -42,14 +45,17 @@ impl Load for ServerSettings {
     type Config = Server;
 
     fn load(&self, old: Option<&LoadedTls<Server>>) -> Result<LoadedTls<Server>, Vec<TlsError>> {
-        let ServerContents { pairs, authorities, errors, digest } = self.contents();
+        let ServerContents { pairs, authorities, tickets, errors, digest } = self.contents();
         if !errors.is_empty() {
             return Err(errors);
         }
         let kept = old.filter(|old| same(old.config.authorities.as_ref(), authorities.as_ref()));
         let served = Arc::new(Certificates::new(&pairs));
         let rustls = self.config(&served, authorities.as_ref(), kept.map(|old| &*old.config.rustls));
-        let rustls = rustls.map_err(|found| vec![found])?;
+        let mut rustls = rustls.map_err(|found| vec![found])?;
+        if let Some(shared) = tickets {
+            rustls.ticketer = Arc::new(shared);
+        }
         let certificates: Vec<Certificate> = pairs.into_iter().map(|(_, certificate)| certificate).collect();
         let config = Arc::new(Server { rustls: Arc::new(rustls), certificates: served, authorities });
         Ok(LoadedTls { config, certificates, digest })
@@ -71,7 +77,14 @@ impl Load for ServerSettings {
 
     fn files(&self) -> Vec<PathBuf> {
         let pairs = self.certificates.iter().flat_map(|pair| [&pair.certificate, &pair.key]);
-        pairs.chain(self.client_auth.as_ref().map(|auth| &auth.ca)).cloned().collect()
+        pairs.chain(self.client_auth.as_ref().map(|auth| &auth.ca)).chain(&self.ticket_keys).cloned().collect()
+    }
+
+    fn exposed(&self) -> Vec<(TlsPart, String)> {
+        let keys = self.certificates.iter().enumerate();
+        let keys = keys.filter_map(|(index, pair)| Some((TlsPart::Key(index), warning(&pair.key, KeptFrom::Others)?)));
+        let tickets = self.ticket_keys.as_ref().and_then(|file| warning(file, KeptFrom::All));
+        keys.chain(tickets.map(|text| (TlsPart::Tickets, text))).collect()
     }
 }
 
@@ -79,6 +92,7 @@ impl Load for ServerSettings {
 struct ServerContents {
     pairs: Vec<(Arc<rustls::sign::CertifiedKey>, Certificate)>,
     authorities: Option<RootCertStore>,
+    tickets: Option<TicketKeys>,
     errors: Vec<TlsError>,
     digest: u64,
 }
@@ -98,7 +112,14 @@ impl ServerSettings {
             errors.push(found);
             None
         });
-        ServerContents { pairs, authorities, errors, digest: reader.digest() }
+        let required = self.client_auth.as_ref().is_some_and(|auth| auth.required);
+        let clients = TicketClients { authorities: authorities.as_ref(), required };
+        let tickets = self.ticket_keys.as_ref().map(|file| reader.ticket_keys(file, clients)).transpose();
+        let tickets = tickets.unwrap_or_else(|found| {
+            errors.push(found);
+            None
+        });
+        ServerContents { pairs, authorities, tickets, errors, digest: reader.digest() }
     }
 
     fn config(

@@ -67,6 +67,8 @@ pub struct ServerSettings {
     pub min_version: MinVersion,
     /// Client certificates, if they are asked for.
     pub client_auth: Option<ClientAuth>,
+    /// Keys of tickets that other processes have as well; none: keys that this process makes itself.
+    pub ticket_keys: Option<PathBuf>,
     /// Longest wait for a handshake.
     pub handshake_timeout: Duration,
 }
