@@ -20,6 +20,7 @@ import { notice } from './notice.js';
  * @property {(answer: any) => Node | string} [describe] what the dry run says, in words
  * @property {boolean} [danger] whether the button warns
  * @property {boolean} [dryRun] whether the call knows `?dry_run`; it does unless this says no
+ * @property {string} [words] what is said of it where there is no dry run
  * @property {boolean} [reasoned] whether the call takes a reason; it does unless this says no
  */
 
@@ -89,6 +90,7 @@ class ActionDialog {
   open() {
     document.body.append(this.#dialog);
     this.#dialog.showModal();
+    if (this.action.words) setText(this.#preview, this.action.words);
     this.#show();
     void this.#look();
   }

@@ -39,6 +39,7 @@ export const ROOMS = [
   { path: 'chaos', tag: 'pm-chaos', file: 'chaos', css: true, title: () => 'Chaos experiments', nav: 'Chaos', shown: (state) => state.chaos !== undefined && state.chaos !== null },
   { path: 'chaos/:run', tag: 'pm-chaos-run', file: 'chaos_run', css: true, title: ({ run }) => `Chaos run ${run}` },
   { path: 'repository', tag: 'pm-repository', file: 'repository', css: true, title: () => 'Repository', nav: 'Repository', shown: (state) => state.gitops !== undefined },
+  { path: 'fleet', tag: 'pm-fleet', file: 'fleet', css: true, title: () => 'Fleet', nav: 'Fleet', shown: (state) => state.fleet !== undefined },
   { path: 'game', tag: 'pm-game', file: 'game', css: true, title: () => 'The release engineer', nav: 'Play', shown: isDemo },
 ];
 

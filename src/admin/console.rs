@@ -79,6 +79,8 @@ const FILES: &[(&str, &[u8])] = &embedded![
     "rooms/flag_rule.js",
     "rooms/flags.css",
     "rooms/flags.js",
+    "rooms/fleet.css",
+    "rooms/fleet.js",
     "rooms/game.css",
     "rooms/game.js",
     "rooms/game_dots.js",

@@ -23,6 +23,9 @@ pub(crate) struct FleetView {
     since: String,
     /// Seconds since etcd was last heard of; none: not since the start.
     heard_seconds: Option<u64>,
+    /// When that was.
+    #[schema(format = DateTime)]
+    heard_at: Option<String>,
     /// What this replica is called.
     name: String,
     /// Whether this replica leads.
@@ -78,6 +81,7 @@ impl FleetView {
             why,
             since: timestamp(*since_ms),
             heard_seconds: heard_ms.map(|at_ms| u64::try_from(since(at_ms)).unwrap_or_default()),
+            heard_at: heard_ms.map(timestamp),
             name: name.clone(),
             leads: facts.leads(),
             leader: leader.clone(),

@@ -59,6 +59,7 @@ async fn look(admin: &AdminApi) -> Option<(u64, Value)> {
 fn without_clock(status: &mut Map<String, Value>, admin: &AdminApi) {
     status.remove("uptime_seconds");
     status.get_mut("gitops").and_then(Value::as_object_mut).into_iter().for_each(without_ages);
+    status.get_mut("fleet").and_then(Value::as_object_mut).into_iter().for_each(without_beats);
     status.insert("started_at".to_owned(), json!(timestamp(admin.board.since_ms())));
     let services = status.get_mut("services").and_then(Value::as_array_mut).into_iter().flatten();
     for version in services.filter_map(|service| service["versions"].as_array_mut()).flatten() {
@@ -73,6 +74,14 @@ fn without_ages(gitops: &mut Map<String, Value>) {
     gitops.remove("fetched_seconds");
     for name in ["commit", "newest"] {
         gitops.get_mut(name).and_then(Value::as_object_mut).map(|commit| commit.remove("age_seconds"));
+    }
+}
+
+/// The same of the fleet: while all is well etcd is heard of every few seconds, which is no news.
+fn without_beats(fleet: &mut Map<String, Value>) {
+    fleet.remove("heard_seconds");
+    if fleet.get("state").is_some_and(|state| state == "together") {
+        fleet.remove("heard_at");
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::chaos::CHAOS;
 use super::{FLAGS, Stand};
-use crate::support::browser::Tab;
+use crate::support::browser::{Browser, Tab};
 use crate::support::load::Load;
 use crate::support::release::{id, visitors};
 
@@ -136,4 +136,28 @@ fn every_room_can_be_gone_through_and_left_by_keyboard() {
     }
     tab.end();
     load.end();
+}
+
+/// Whether a room that shows `what` is for all: in light and dark, as a document, by keyboard, and on a phone.
+#[track_caller]
+pub(super) fn is_for_all(browser: &'static Browser, tab: &Tab, url: &str, what: &str) {
+    let (page, hash) = url.split_once('#').expect("the hash of a room");
+    for scheme in ["light", "dark"] {
+        tab.ask("media", json!({ "scheme": scheme, "motion": "reduce" }));
+        tab.is_accessible(&format!("{hash}, {what}, in {scheme}"));
+        if std::env::var_os("SCREENSHOTS").is_some() {
+            let name = format!("{}-{}-{scheme}.png", hash.replace('/', ""), what.replace(' ', "-"));
+            let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("console").join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            tab.ask("shot", json!({ "path": path.display().to_string(), "full": true }));
+        }
+    }
+    let document = tab.js("`<!DOCTYPE html>\\n${document.documentElement.outerHTML}`");
+    browser.is_valid(document.as_str().unwrap(), what);
+    assert_eq!(tab.ask("small", json!({})), json!([]), "{what}");
+    stops(tab, what);
+    let phone = browser.open(page, json!({ "width": 375, "height": 740 }));
+    enter(&phone, &format!("#{hash}"));
+    assert_eq!(phone.ask("wide", json!({})), json!([]), "{what} scrolls sideways on a phone");
+    phone.end();
 }

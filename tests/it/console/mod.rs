@@ -4,6 +4,7 @@
 mod actions;
 mod chaos;
 mod every_room;
+mod fleet_room;
 mod game;
 mod hostile;
 mod load;

@@ -3,7 +3,6 @@
 use http::Method;
 use serde_json::json;
 
-use super::every_room::{enter, stops};
 use crate::support::browser::{Browser, Tab};
 use crate::support::event_stream::EventStream;
 use crate::support::eventually;
@@ -11,27 +10,9 @@ use crate::support::git_place::{GitPlace, USERS, gitops, is, on_v2, refusal, syn
 
 const ROOM: &str = "#/repository";
 
-/// In light and dark, as a document, by keyboard, and on a phone.
 #[track_caller]
 fn is_for_all(browser: &'static Browser, tab: &Tab, admin: std::net::SocketAddr, what: &str) {
-    for scheme in ["light", "dark"] {
-        tab.ask("media", json!({ "scheme": scheme, "motion": "reduce" }));
-        tab.is_accessible(&format!("the repository, {what}, in {scheme}"));
-        if std::env::var_os("SCREENSHOTS").is_some() {
-            let name = format!("repository-{}-{scheme}.png", what.replace(' ', "-"));
-            let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("console").join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            tab.ask("shot", json!({ "path": path.display().to_string(), "full": true }));
-        }
-    }
-    let document = tab.js("`<!DOCTYPE html>\\n${document.documentElement.outerHTML}`");
-    browser.is_valid(document.as_str().unwrap(), what);
-    assert_eq!(tab.ask("small", json!({})), json!([]), "{what}");
-    stops(tab, what);
-    let phone = browser.open(&format!("http://{admin}/"), json!({ "width": 375, "height": 740 }));
-    enter(&phone, ROOM);
-    assert_eq!(phone.ask("wide", json!({})), json!([]), "{what} scrolls sideways on a phone");
-    phone.end();
+    super::every_room::is_for_all(browser, tab, &format!("http://{admin}/{ROOM}"), what);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::support::pki::{Ca, Files};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A member of etcd.
-pub(super) struct Etcd {
+pub(crate) struct Etcd {
     folder: tempfile::TempDir,
     child: Option<Child>,
     client: u16,
@@ -37,12 +37,12 @@ impl Drop for Etcd {
 }
 
 impl Etcd {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
 
     /// One that speaks TLS, and wants a certificate of its clients.
-    pub(super) fn start_secure(ca: &Ca) -> Self {
+    pub(crate) fn start_secure(ca: &Ca) -> Self {
         let mut etcd = Self::start();
         etcd.end();
         std::fs::remove_dir_all(&etcd.data).unwrap();
@@ -58,7 +58,7 @@ impl Etcd {
     }
 
     /// Three members of one etcd.
-    pub(super) fn three() -> Vec<Self> {
+    pub(crate) fn three() -> Vec<Self> {
         let mut all: Vec<_> = (0..3).map(|_| Self::start()).collect();
         for (number, etcd) in all.iter_mut().enumerate() {
             etcd.end();
@@ -75,7 +75,7 @@ impl Etcd {
         all
     }
 
-    pub(super) fn start_with(options: &[&str]) -> Self {
+    pub(crate) fn start_with(options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let options = options.iter().map(|option| (*option).to_owned()).collect();
@@ -103,18 +103,18 @@ impl Etcd {
     }
 
     /// Where it is asked.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let scheme = if self.secure.is_some() { "https" } else { "http" };
         format!("{scheme}://127.0.0.1:{}", self.client)
     }
 
     /// What its clients show, with TLS.
-    pub(super) fn of_clients(&self) -> &Files {
+    pub(crate) fn of_clients(&self) -> &Files {
         &self.secure.as_ref().expect("it speaks TLS")[1]
     }
 
     /// The port of that.
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.client
     }
 
@@ -158,17 +158,17 @@ impl Etcd {
     }
 
     /// Starts it again, and does not wait: a member without a majority is not well.
-    pub(super) fn resume(&mut self) {
+    pub(crate) fn resume(&mut self) {
         self.child = Some(self.spawn());
     }
 
     /// Starts it again.
-    pub(super) fn start_again(&mut self) {
+    pub(crate) fn start_again(&mut self) {
         assert!(self.begin(), "etcd does not start again: {}", self.log());
     }
 
     /// Ends it.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
@@ -176,7 +176,7 @@ impl Etcd {
     }
 
     /// Calls etcdctl; none: it has failed.
-    pub(super) fn control(&self, arguments: &[&str]) -> Option<String> {
+    pub(crate) fn control(&self, arguments: &[&str]) -> Option<String> {
         let mut command = Command::new("etcdctl");
         command.env("ETCDCTL_API", "3").args(["--endpoints", &self.url(), "--command-timeout=10s"]);
         if let Some(user) = self.user {
@@ -191,12 +191,12 @@ impl Etcd {
     }
 
     /// The same of a call that must not fail.
-    pub(super) fn must(&self, arguments: &[&str]) -> String {
+    pub(crate) fn must(&self, arguments: &[&str]) -> String {
         self.control(arguments).unwrap_or_else(|| panic!("etcdctl {arguments:?} has failed: {}", self.log()))
     }
 
     /// Lets in these alone: `root` and a user `pointsman` who may do what is below `/pointsman/`.
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         for arguments in [
             &["user", "add", "root:root"] as &[&str],
             &["user", "grant-role", "root", "root"],
@@ -213,14 +213,14 @@ impl Etcd {
     }
 
     /// A copy of what it has.
-    pub(super) fn copy(&self) -> PathBuf {
+    pub(crate) fn copy(&self) -> PathBuf {
         let file = self.folder.path().join("copy.db");
         self.must(&["snapshot", "save", file.to_str().unwrap()]);
         file
     }
 
     /// Ends it, and starts it with what was in a copy.
-    pub(super) fn restore(&mut self, copy: &Path) {
+    pub(crate) fn restore(&mut self, copy: &Path) {
         self.end();
         self.data = self.folder.path().join("restored");
         let peer = format!("http://127.0.0.1:{}", self.peer);
@@ -240,13 +240,13 @@ impl Etcd {
     }
 
     /// Sends it a signal.
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.as_ref().expect("it runs").id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
     }
 
     /// Forgets what was before now.
-    pub(super) fn compact(&self) {
+    pub(crate) fn compact(&self) {
         let status = self.must(&["endpoint", "status", "--write-out=json"]);
         let status: serde_json::Value = serde_json::from_str(&status).unwrap();
         let revision = status[0]["Status"]["header"]["revision"].to_string();

@@ -1,8 +1,8 @@
 //! Replicas that share the traffic in a real etcd.
 
 mod away;
-mod etcd;
+pub(crate) mod etcd;
 mod joining;
 mod leader;
-mod place;
+pub(crate) mod place;
 mod together;

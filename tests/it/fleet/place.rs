@@ -13,25 +13,25 @@ use crate::support::process::Process;
 use crate::support::{Origin, Reply, client, eventually};
 
 /// What replicas share.
-pub(super) struct Place {
-    pub(super) folder: tempfile::TempDir,
-    pub(super) etcd: Etcd,
+pub(crate) struct Place {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) etcd: Etcd,
     v1: Origin,
     v2: Origin,
 }
 
 impl Place {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(Etcd::start())
     }
 
-    pub(super) fn with(etcd: Etcd) -> Self {
+    pub(crate) fn with(etcd: Etcd) -> Self {
         let origin = |body: &'static str| Origin::with(move |_| Reply::ok(body));
         Self { folder: tempfile::tempdir().unwrap(), etcd, v1: origin("v1"), v2: origin("v2") }
     }
 
     /// The config of a replica; `fleet` are more lines of its section, `more` what follows.
-    pub(super) fn config(&self, name: &str, fleet: &str, more: &str) -> String {
+    pub(crate) fn config(&self, name: &str, fleet: &str, more: &str) -> String {
         let nowhere: SocketAddr = ([127, 0, 0, 1], 0).into();
         let (first, second) = (self.v1.address(), self.v2.address());
         format!(
@@ -43,29 +43,29 @@ impl Place {
     }
 
     /// How the section of the fleet says where etcd is.
-    pub(super) fn at(url: &str) -> String {
+    pub(crate) fn at(url: &str) -> String {
         format!("etcd = [{url:?}]\nprefix = \"/pointsman/test\"\nwait = \"20s\"")
     }
 
     /// Where the config of a replica is.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(format!("{name}.toml"))
     }
 
     /// Writes the config of a replica.
-    pub(super) fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         std::fs::write(self.path(name), text).unwrap();
         self.path(name)
     }
 
     /// Starts a replica.
-    pub(super) fn start(&self, name: &str) -> Process {
+    pub(crate) fn start(&self, name: &str) -> Process {
         let text = self.config(name, &Self::at(&self.etcd.url()), "");
         Process::start(&self.write(name, &text))
     }
 
     /// Starts three, and waits until they know of each other.
-    pub(super) fn start_three(&self) -> Vec<Process> {
+    pub(crate) fn start_three(&self) -> Vec<Process> {
         let all: Vec<_> = ["edge-1", "edge-2", "edge-3"].map(|name| self.start(name)).into();
         know_each_other(&all.iter().collect::<Vec<_>>());
         all
@@ -73,7 +73,7 @@ impl Place {
 }
 
 /// Ends what runs beside a test, also when that fails: who waits for it would wait for ever.
-pub(super) struct Beside<'a>(pub(super) &'a AtomicBool);
+pub(crate) struct Beside<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Beside<'_> {
     fn drop(&mut self) {
@@ -82,62 +82,62 @@ impl Drop for Beside<'_> {
 }
 
 /// What a replica knows of its fleet.
-pub(super) fn fleet(replica: &Process) -> Value {
+pub(crate) fn fleet(replica: &Process) -> Value {
     replica.get("/v1/fleet")
 }
 
 /// How many live replicas it knows of.
-pub(super) fn replicas(replica: &Process) -> usize {
+pub(crate) fn replicas(replica: &Process) -> usize {
     fleet(replica)["replicas"].as_array().unwrap().len()
 }
 
 /// Waits until these know of each other, so that a change on one waits for the others.
-pub(super) fn know_each_other(all: &[&Process]) {
+pub(crate) fn know_each_other(all: &[&Process]) {
     for replica in all {
         eventually("all are there", || replicas(replica) == all.len() && is_together(replica));
     }
 }
 
 /// Whether it follows the fleet.
-pub(super) fn is_together(replica: &Process) -> bool {
+pub(crate) fn is_together(replica: &Process) -> bool {
     fleet(replica)["state"] == "together"
 }
 
 /// The revision in force.
-pub(super) fn revision(replica: &Process) -> u64 {
+pub(crate) fn revision(replica: &Process) -> u64 {
     fleet(replica)["revision"].as_u64().unwrap()
 }
 
 /// Gives so much of the service to v2.
-pub(super) fn shift(replica: &Process, v2: u32) -> Result<Value, CallError> {
+pub(crate) fn shift(replica: &Process, v2: u32) -> Result<Value, CallError> {
     replica.send(Method::PUT, "/v1/services/shop/split", json!({ "v1": 100 - v2, "v2": v2 }))
 }
 
 /// The words with which a call is refused.
-pub(super) fn refusal(answer: Result<Value, CallError>) -> String {
+pub(crate) fn refusal(answer: Result<Value, CallError>) -> String {
     answer.expect_err("it is refused").to_string()
 }
 
 /// What a user gets; none: no good answer.
-pub(super) fn of_user(listener: SocketAddr, user: u32) -> Option<String> {
+pub(crate) fn of_user(listener: SocketAddr, user: u32) -> Option<String> {
     let answer = client::send(listener, format!("GET / HTTP/1.1\r\nHost: a\r\nx-user-id: u{user}\r\n\r\n"));
     (answer.status == 200).then(|| answer.text())
 }
 
 /// Whom v2 answers, of the first users.
-pub(super) fn on_v2(replica: &Process, users: u32) -> Vec<u32> {
+pub(crate) fn on_v2(replica: &Process, users: u32) -> Vec<u32> {
     (0..users).filter(|user| of_user(replica.listener, *user).as_deref() == Some("v2")).collect()
 }
 
 /// The numbers, authors and actions of all revisions.
-pub(super) fn history(replica: &Process) -> Vec<String> {
+pub(crate) fn history(replica: &Process) -> Vec<String> {
     let all = replica.get("/v1/revisions?limit=500");
     let line = |one: &Value| format!("{} {} {} {}", one["revision"], one["author"], one["action"], one["difference"]);
     all["revisions"].as_array().unwrap().iter().map(line).collect()
 }
 
 /// Runs the binary on a config that it must not start with, and says how it ended and what it said.
-pub(super) fn ends_at_once(config: &Path) -> (Option<i32>, String) {
+pub(crate) fn ends_at_once(config: &Path) -> (Option<i32>, String) {
     // One that does start is ended, and has no exit code of its own.
     let mut command = std::process::Command::new("timeout");
     command.args(["--signal=KILL", "60", env!("CARGO_BIN_EXE_pointsman")]);
