@@ -93,9 +93,9 @@
 //! - [`control`]: the only writer: changes, revisions, the store, the published table, the watch on the config file.
 //! - [`endpoints`]: what keeps endpoints up to date: health checks, name resolution, outliers, slow start.
 //! - [`slo_keeper`]: keeps budgets: looks at the counters of objectives, and has the writer store them.
+//! - [`mod@fleet`]: replicas that share the traffic state in one key of etcd, and know of each other.
 //! - [`gitops`]: the config from a repository: a clone by the git program, the newest commit of a branch in force, and
 //!   commits of what changes at run time.
-//! - [`mod@fleet`]: replicas that share the traffic state in one key of etcd, and know of each other.
 //! - [`metrics`]: every metric name, what Prometheus reads, and the rates of the last seconds.
 //! - [`release`]: makes rollouts happen.
 //! - [`chaos_runner`]: makes chaos runs happen.

@@ -256,6 +256,7 @@ impl From<ChaosError> for ProblemDetails {
             ChaosError::Problems(problems) => Self::of_problems(problems),
             ChaosError::Unknown(id) => unknown(&id.to_string()),
             ChaosError::Apply(error) => error.into(),
+            ChaosError::Elsewhere(_) => Self::new(StatusCode::MISDIRECTED_REQUEST, "not_leader", error.to_string()),
             ChaosError::Gone(gone) => gone.into(),
         }
     }

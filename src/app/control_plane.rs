@@ -162,14 +162,14 @@ impl ControlPlane {
         let resolver = resolver(&published, &handle, &self.config);
         let (targets, (notifier, dispatcher)) = notifications(&self.config);
         let (releases, known) = watch::channel(Arc::new(ReleaseSettings::of(&self.config)));
-        let told = ConfigChannels { facts, releases, weights: watches.weights, registry: Arc::clone(&registry) };
         let (fleet_keeper, fleet) = fleet_keeper(self.fleet, &resolver, &config_facts);
+        let (weights, registry_of) = (watches.weights, Arc::clone(&registry));
+        let told = ConfigChannels { facts, releases, weights, registry: registry_of, fleet: fleet.clone() };
         let followed = self.origin.follow(self.config, &resolver, &tls.clients, told);
         let (jwt, fetcher) = self.token_verifier.map(|tokens| (tokens.verifier, tokens.fetcher)).unzip();
         let certificate_reloader = Reloader::new(MaterialSource::new(&tls, &access, jwt.as_ref(), self.calls.tokens()));
         let files = followed.files().chain([certificate_reloader.files()]).collect();
-        let live = Arc::new(RecentRates::default());
-        let (slo, budgets) = budget_keeper(&published, &handle, self.clock);
+        let (live, (slo, budgets)) = (Arc::<RecentRates>::default(), budget_keeper(&published, &handle, self.clock));
         let (controllers, ControllerFaces { rollouts, gauges, briefs, chaos }) = controllers(Deps {
             handle: handle.clone(),
             published: Arc::clone(&published),
@@ -266,6 +266,7 @@ fn controllers(deps: Deps) -> (Controllers, ControllerFaces) {
         notifier: deps.notifier.clone(),
         vitals: vitals(&deps.slo),
         known: deps.known.clone(),
+        fleet: deps.fleet.clone(),
     });
     let (controller, ControllerEnds { rollouts, gauges, briefs }) = RolloutController::new(deps);
     let controllers = Controllers { rollouts: controller, chaos: chaos_controller };

@@ -20,6 +20,7 @@ use crate::control::watch::{
 use crate::control::weight_marks::WeightFacts;
 use crate::endpoints::resolve::Resolver;
 use crate::files::reload::{Files, Reloader};
+use crate::fleet::fleet_handle::FleetHandle;
 use crate::gitops::commit_statuses::{CommitStatuses, StatusReporter};
 use crate::gitops::git_keeper::{GitDeps, GitKeeper};
 use crate::gitops::gitops_handle::GitopsHandle;
@@ -88,6 +89,8 @@ pub(crate) struct ConfigChannels {
     pub(crate) weights: watch::Receiver<Arc<WeightFacts>>,
     /// Which rollouts are under way.
     pub(crate) registry: Arc<Registry>,
+    /// The replicas that follow it as well.
+    pub(crate) fleet: Option<FleetHandle>,
 }
 
 impl ConfigOrigin {
@@ -132,7 +135,9 @@ impl ConfigOrigin {
             Self::Repository(start) => {
                 let GitopsStart { clone, commit, base } = *start;
                 let GitopsConfig { status, branch, .. } = &clone.source;
-                let told_of = status.as_ref().map(|to| CommitStatuses::of(to, branch, WebhookClient::default()));
+                let told_of = status
+                    .as_ref()
+                    .map(|to| CommitStatuses::of(to, branch, WebhookClient::default(), told.fleet.clone()));
                 let (statuses, reporter) = told_of.unzip();
                 let deps = GitDeps {
                     read: read_config(base, running, clients, &resolver.published),
@@ -144,6 +149,7 @@ impl ConfigOrigin {
                     config_facts: told.facts,
                     releases: told.releases,
                     statuses: statuses.unwrap_or_default(),
+                    fleet: told.fleet,
                 };
                 let (keeper, handle) = GitKeeper::new(clone, commit, deps);
                 FollowedConfig { keeper: Some(keeper), gitops: Some(handle), reporter, ..none }

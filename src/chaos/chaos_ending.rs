@@ -51,6 +51,8 @@ pub(crate) enum ChaosEndedBy {
     Restart,
     /// The config has changed, so that it could not go on.
     Config,
+    /// The replica that it was on does not lead its fleet any more.
+    Leader,
 }
 
 impl ChaosEndedBy {
@@ -78,6 +80,7 @@ impl ChaosEndedBy {
             Self::Operator => "an operator stopped it",
             Self::Restart => "the process ended in the middle of it",
             Self::Config => "the config has changed",
+            Self::Leader => "its replica does not lead the fleet any more",
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::config::{ChaosConfig, ReleaseSettings};
 use crate::control::clock::Clock;
 use crate::control::handle::{ApplyError, Handle};
 use crate::control::publish::Published;
+use crate::fleet::fleet_handle::FleetHandle;
 use crate::metrics::recent_rates::RecentRates;
 use crate::outbound::notify::Notifier;
 use crate::outbound::webhook::WebhookClient;
@@ -66,6 +67,8 @@ pub(crate) struct ChaosDeps {
     pub(crate) vitals: ChaosVitals,
     /// The experiments, as the config says.
     pub(crate) known: watch::Receiver<Arc<ReleaseSettings>>,
+    /// The replicas of which one makes runs happen, if there are any.
+    pub(crate) fleet: Option<FleetHandle>,
 }
 
 /// See the module.
@@ -234,6 +237,10 @@ impl ChaosController {
     }
 
     async fn stop(&mut self, id: u64, by: &ChaosBy) -> Result<Arc<SavedChaos>, ChaosError> {
+        let is_left = self.over.get(&id).is_some_and(|saved| saved.is_to_undo());
+        if !self.running.contains_key(&id) && !is_left {
+            self.led()?;
+        }
         if self.running.contains_key(&id) {
             self.end(id, ChaosEndedBy::Operator, Some(by.text()));
         } else {
@@ -243,13 +250,25 @@ impl ChaosController {
         self.over.get(&id).map(Arc::clone).ok_or(ChaosError::Unknown(id))
     }
 
-    async fn stop_all(&mut self, by: &ChaosBy) -> Vec<u64> {
+    async fn stop_all(&mut self, by: &ChaosBy) -> Result<Vec<u64>, ChaosError> {
+        if self.running.is_empty() {
+            self.led()?;
+        }
         let ids: Vec<u64> = self.running.keys().copied().collect();
         for id in &ids {
             self.end(*id, ChaosEndedBy::Operator, Some(by.text()));
         }
         self.finish_look().await;
-        ids
+        Ok(ids)
+    }
+
+    /// Whether it is for this replica: the leader has the runs, so that there is one at a time on a service of the
+    /// fleet, and none beside a rollout. What is left on one that led before is mended there.
+    pub(super) fn led(&self) -> Result<(), ChaosError> {
+        match &self.deps.fleet {
+            Some(fleet) if !fleet.leads() => Err(ChaosError::Elsewhere(fleet.leader())),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// One look at every run.

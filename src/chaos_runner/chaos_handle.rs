@@ -31,7 +31,7 @@ pub struct ChaosHandle {
 pub(crate) enum ChaosCall {
     Start(Box<ChaosStart>, oneshot::Sender<Result<ChaosStarted, ChaosError>>),
     Stop(u64, ChaosBy, oneshot::Sender<Result<Arc<SavedChaos>, ChaosError>>),
-    StopAll(ChaosBy, oneshot::Sender<Vec<u64>>),
+    StopAll(ChaosBy, oneshot::Sender<Result<Vec<u64>, ChaosError>>),
     /// Another process takes over: what runs ends, and nothing is begun any more.
     Release(oneshot::Sender<()>),
     /// It did not.
@@ -97,6 +97,9 @@ pub(crate) enum ChaosError {
     /// It could not be stored or put in force.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// Another replica of the fleet makes chaos runs happen.
+    #[error("the leader of the fleet makes chaos runs happen: {}; ask that one", .0.as_deref().unwrap_or("it is being elected"))]
+    Elsewhere(Option<String>),
     /// The process is ending.
     #[error(transparent)]
     Gone(#[from] WriterGone),
@@ -164,9 +167,9 @@ impl ChaosHandle {
     /// Ends all runs, and says which they were.
     ///
     /// # Errors
-    /// [`WriterGone`] when the process is ending.
-    pub(crate) async fn stop_all(&self, by: ChaosBy) -> Result<Vec<u64>, WriterGone> {
-        self.ask(|answer| ChaosCall::StopAll(by, answer)).await
+    /// [`ChaosError`] when they are not on this replica, or the process is ending.
+    pub(crate) async fn stop_all(&self, by: ChaosBy) -> Result<Vec<u64>, ChaosError> {
+        self.ask(|answer| ChaosCall::StopAll(by, answer)).await?
     }
 
     /// Ends all runs because another process takes over. What is to be undone is left to that.

@@ -21,6 +21,7 @@ impl ChaosController {
         if self.lent {
             return Err(ApplyError::from(Upgrading).into());
         }
+        self.led()?;
         let (config, table, now) = (self.config(), self.deps.published.load_full(), self.now());
         let mut problems = request.problems;
         let definition = defined(&request.asked, &config, &table).unwrap_or_else(|found| {

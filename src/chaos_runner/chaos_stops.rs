@@ -23,6 +23,9 @@ impl ChaosController {
         if let Some(failed) = &active.failed {
             return Some(failed.clone());
         }
+        if let Err(elsewhere) = self.led() {
+            return Some((ChaosEndedBy::Leader, elsewhere.to_string()));
+        }
         let definition = active.run.definition();
         let service = definition.target.service.as_str();
         if let Some(why) = self.out_of_config(definition) {

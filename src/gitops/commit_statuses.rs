@@ -3,6 +3,9 @@
 //! A caller never waits: what it says is noted, and one task sends it. Of each commit only the newest word is kept, and
 //! nothing is sent twice in a row. A forge that does not take it is asked again some times, and then it is given up:
 //! the state is in the API, the metrics and the log anyway.
+//!
+//! In a fleet the leader tells; the others note the same. One that comes to lead tells what it has noted lately, for
+//! the one before may not have come to it: of that, and of nothing older, the forge may hear twice.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -10,11 +13,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::forge_request::{CommitState, CommitStatus};
 use crate::config::{Forge, StatusConfig};
 use crate::files::watcher::in_background;
+use crate::fleet::fleet_handle::FleetHandle;
 use crate::outbound::secret::Secret;
 use crate::outbound::webhook::{WebhookClient, WebhookError};
 use crate::problem::chain;
@@ -34,6 +38,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// What GitLab says when a commit has a state already: then it is as it should be.
 const SAME_STATE: &str = "Cannot transition status";
 
+/// What a leader may not have told before it was gone: what was noted since, until the end of its lease is found.
+const UNTOLD: Duration = Duration::from_secs(20);
+
 /// Takes what is to be told; does nothing where no forge is to be told.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CommitStatuses(Option<Arc<StatusQueue>>);
@@ -45,6 +52,8 @@ pub(crate) struct StatusReporter {
     config: StatusConfig,
     branch: String,
     client: WebhookClient,
+    /// The replicas that note the same, if there are any.
+    fleet: Option<FleetHandle>,
     /// What was last logged of a failure; none: the last one was taken.
     trouble: Option<String>,
 }
@@ -60,17 +69,28 @@ struct StatusQueue {
 #[derive(Debug, Default)]
 struct StatusNotes {
     /// What is to be sent, the oldest first, one a commit.
-    waiting: VecDeque<CommitStatus>,
+    waiting: VecDeque<NotedStatus>,
     /// What was told last of each commit.
     last: VecDeque<CommitStatus>,
 }
 
+#[derive(Debug)]
+struct NotedStatus {
+    status: CommitStatus,
+    at: Instant,
+}
+
 impl CommitStatuses {
     /// Has a forge told, by the reporter.
-    pub(crate) fn of(config: &StatusConfig, branch: &str, client: WebhookClient) -> (Self, StatusReporter) {
+    pub(crate) fn of(
+        config: &StatusConfig,
+        branch: &str,
+        client: WebhookClient,
+        fleet: Option<FleetHandle>,
+    ) -> (Self, StatusReporter) {
         let queue = Arc::<StatusQueue>::default();
         let (config, branch) = (config.clone(), branch.to_owned());
-        let reporter = StatusReporter { queue: Arc::clone(&queue), config, branch, client, trouble: None };
+        let reporter = StatusReporter { queue: Arc::clone(&queue), config, branch, client, fleet, trouble: None };
         (Self(Some(queue)), reporter)
     }
 
@@ -83,7 +103,7 @@ impl CommitStatuses {
             return;
         }
         notes.last.retain(|known| known.commit != commit);
-        notes.waiting.retain(|known| known.commit != commit);
+        notes.waiting.retain(|known| known.status.commit != commit);
         if notes.last.len() == COMMITS_MAX {
             notes.last.pop_front();
         }
@@ -92,7 +112,7 @@ impl CommitStatuses {
             queue.failed.fetch_add(1, Relaxed);
         }
         notes.last.push_back(status.clone());
-        notes.waiting.push_back(status);
+        notes.waiting.push_back(NotedStatus { status, at: Instant::now() });
         drop(notes);
         queue.news.notify_one();
     }
@@ -113,15 +133,20 @@ impl StatusQueue {
         loop {
             let next = self.notes().waiting.pop_front();
             match next {
-                Some(status) => return status,
+                Some(noted) => return noted.status,
                 None => self.news.notified().await,
             }
         }
     }
 
+    /// Forgets what another replica has told.
+    fn forget_what_is_told(&self, now: Instant) {
+        self.notes().waiting.retain(|noted| now.saturating_duration_since(noted.at) < UNTOLD);
+    }
+
     /// Whether there is something newer to tell of its commit.
     fn is_outdated(&self, status: &CommitStatus) -> bool {
-        self.notes().waiting.iter().any(|newer| newer.commit == status.commit)
+        self.notes().waiting.iter().any(|newer| newer.status.commit == status.commit)
     }
 }
 
@@ -141,10 +166,32 @@ impl StatusReporter {
     }
 
     async fn send_all(&mut self) {
+        let queue = Arc::clone(&self.queue);
         loop {
-            let status = self.queue.next().await;
+            self.until_it_tells().await;
+            let lost = async {
+                match self.fleet.clone() {
+                    Some(fleet) => fleet.while_it_leads().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let status = tokio::select! {
+                () = lost => continue,
+                status = queue.next() => status,
+            };
             self.send(&status).await;
         }
+    }
+
+    /// Waits until it is for this replica to tell, and forgets what others have told meanwhile.
+    async fn until_it_tells(&self) {
+        let Some(fleet) = self.fleet.as_ref().filter(|fleet| !fleet.leads()) else { return };
+        let elected = fleet.until_it_leads();
+        tokio::pin!(elected);
+        while timeout(UNTOLD, &mut elected).await.is_err() {
+            self.queue.forget_what_is_told(Instant::now());
+        }
+        self.queue.forget_what_is_told(Instant::now());
     }
 
     async fn send(&mut self, status: &CommitStatus) {
@@ -210,7 +257,9 @@ mod tests {
     }
 
     fn waiting(queue: &StatusQueue) -> Vec<(String, String)> {
-        queue.notes().waiting.iter().map(|known| (known.commit.clone(), known.description.clone())).collect()
+        let notes = queue.notes();
+        let pair = |NotedStatus { status, .. }: &NotedStatus| (status.commit.clone(), status.description.clone());
+        notes.waiting.iter().map(pair).collect()
     }
 
     fn pair(commit: &str, text: &str) -> (String, String) {
@@ -234,6 +283,18 @@ mod tests {
     }
 
     #[test]
+    fn a_new_leader_tells_what_the_one_before_may_not_have() {
+        let (statuses, queue) = statuses();
+        statuses.tell("a", CommitState::Success, "told by another");
+        queue.forget_what_is_told(Instant::now() + UNTOLD);
+        statuses.tell("b", CommitState::Failure, "not told, perhaps");
+        queue.forget_what_is_told(Instant::now());
+        assert_eq!(waiting(&queue), [pair("b", "not told, perhaps")]);
+        statuses.tell("a", CommitState::Success, "told by another");
+        assert_eq!(waiting(&queue), [pair("b", "not told, perhaps")], "it is not told again");
+    }
+
+    #[test]
     fn a_forge_that_is_away_costs_no_memory() {
         let (statuses, queue) = statuses();
         for commit in 0..1000 {
@@ -241,7 +302,7 @@ mod tests {
         }
         let notes = queue.notes();
         assert_eq!((notes.waiting.len(), notes.last.len()), (COMMITS_MAX, COMMITS_MAX));
-        assert_eq!(notes.waiting.back().map(|known| &*known.commit), Some("999"));
+        assert_eq!(notes.waiting.back().map(|known| &*known.status.commit), Some("999"));
         drop(notes);
         assert_eq!(statuses.counts(), Some([("sent", 0), ("failed", 1000 - COMMITS_MAX as u64)]));
         CommitStatuses::default().tell("a", CommitState::Success, "to no forge");

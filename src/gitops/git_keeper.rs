@@ -25,6 +25,7 @@ use crate::control::publish::Published;
 use crate::control::watch::{ConfigFacts, ConfigText, FileContent, Prepare, ReadConfig};
 use crate::control::weight_marks::WeightFacts;
 use crate::files::watcher::in_background;
+use crate::fleet::fleet_handle::FleetHandle;
 use crate::problem::chain;
 use crate::stats::Registry;
 
@@ -57,6 +58,8 @@ pub(crate) struct GitDeps {
     pub(crate) releases: watch::Sender<Arc<ReleaseSettings>>,
     /// Where the forge is told what became of commits.
     pub(crate) statuses: CommitStatuses,
+    /// The replicas that follow the same repository, if there are any.
+    pub(crate) fleet: Option<FleetHandle>,
 }
 
 /// Keeps the traffic as the newest commit says.
@@ -68,7 +71,7 @@ pub(crate) struct GitKeeper {
     pub(super) write_back: WriteBack,
     calls: mpsc::Receiver<SyncCall>,
     /// A hook has come since the last look.
-    wake: Arc<Notify>,
+    pub(super) wake: Arc<Notify>,
     /// When it was last looked at.
     last: Option<Instant>,
     /// When it is looked at again.
@@ -102,7 +105,7 @@ impl GitKeeper {
         let registry = Arc::clone(&deps.registry);
         let handle = GitopsHandle { source, facts: facts.subscribe(), weights, registry, hooks, statuses, calls };
         let (last, next, failures, told_rejected) = (None, Instant::now(), 0, None);
-        let write_back = WriteBack::new(deps.weights.clone());
+        let write_back = WriteBack::new(deps.weights.clone(), deps.fleet.clone());
         (Self { clone, deps, facts, write_back, calls: asked, wake, last, next, failures, told_rejected }, handle)
     }
 
@@ -140,6 +143,7 @@ impl GitKeeper {
                 () = sleep_until(self.next) => self.poll().await,
                 () = self.write_back.wanted() => {
                     self.tell_forge();
+                    self.look_for_others();
                     self.write_back().await;
                 }
             }

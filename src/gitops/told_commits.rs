@@ -19,6 +19,20 @@ impl GitKeeper {
         self.deps.statuses.tell(&commit.hash, CommitState::Failure, &first_of(commit, problems));
     }
 
+    /// Looks soon for a commit that another replica has put in force: a hook has come to that one.
+    pub(super) fn look_for_others(&mut self) {
+        if self.deps.fleet.is_none() {
+            return;
+        }
+        let brought = self.deps.weights.borrow().marks.brought.values().map(|brought| brought.commit.clone()).collect();
+        let before = std::mem::replace(&mut self.write_back.brought, brought);
+        let facts = self.facts.borrow();
+        let known = [&facts.in_force.hash, &facts.newest.hash];
+        if self.write_back.brought.difference(&before).any(|commit| !known.contains(&commit)) {
+            self.wake.notify_one();
+        }
+    }
+
     /// Tells of the commit in force, and of those that were taken back.
     pub(super) fn tell_forge(&self) {
         let (facts, weights) = (self.facts.borrow(), self.deps.weights.borrow());

@@ -87,6 +87,9 @@ impl GitKeeper {
     pub(super) async fn write_back(&mut self) {
         self.write_back.due = None;
         let Some(terms) = self.clone.source.write_back.clone() else { return };
+        if !self.write_back.is_own() {
+            return self.tell_unwritten(None);
+        }
         let mut overtaken = None;
         for _try in 0..TRIES_MAX {
             match self.write_next(&terms).await {

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::control::weight_marks::WeightFacts;
+use crate::fleet::fleet_handle::FleetHandle;
 
 /// What is known of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,12 +39,34 @@ pub(super) struct WriteBack {
     pub(super) due: Option<Instant>,
     /// Branches that were proposed; the clone has marks of them too.
     pub(super) proposed: BTreeSet<String>,
+    /// The commits that have brought the weights of files, as they were last known, of any replica.
+    pub(super) brought: BTreeSet<String>,
+    /// The replicas that follow the same repository, of which the leader writes.
+    fleet: Option<FleetHandle>,
+    /// Whether this one wrote when it was last looked at.
+    writes: bool,
 }
 
 impl WriteBack {
     /// There may be something to write from before the start.
-    pub(super) fn new(weights: watch::Receiver<Arc<WeightFacts>>) -> Self {
-        Self { weights, due: Some(Instant::now()), proposed: BTreeSet::new() }
+    pub(super) fn new(weights: watch::Receiver<Arc<WeightFacts>>, fleet: Option<FleetHandle>) -> Self {
+        Self {
+            weights,
+            due: Some(Instant::now()),
+            proposed: BTreeSet::new(),
+            brought: BTreeSet::new(),
+            fleet,
+            writes: false,
+        }
+    }
+
+    /// Whether this replica writes: what one of a fleet has written is no other one's to write again.
+    pub(super) fn is_own(&mut self) -> bool {
+        self.writes = self.fleet.as_ref().is_none_or(FleetHandle::leads);
+        if !self.writes {
+            self.due = None;
+        }
+        self.writes
     }
 
     /// Waits until there may be something to write.
@@ -55,8 +78,17 @@ impl WriteBack {
                 None => std::future::pending().await,
             }
         };
+        let (fleet, writes) = (self.fleet.as_ref(), self.writes);
+        let elected = async {
+            match fleet {
+                // What the leader before has not written is this one's.
+                Some(fleet) if !writes => fleet.until_it_leads().await,
+                Some(_) | None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = time => {}
+            () = elected => {}
             changed = self.weights.changed() => if changed.is_err() {
                 std::future::pending::<()>().await;
             },

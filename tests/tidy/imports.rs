@@ -78,8 +78,8 @@ const MAY_IMPORT: [(&str, &[&str]); 43] = [
     ),
     ("slo_keeper", &["problem", "shared", "stats", "table", "slo", "control"]),
     ("endpoints", &["problem", "shared", "stats", "tls", "table", "outbound", "control"]),
-    ("gitops", &["problem", "files", "outbound", "stats", "table", "config", "control"]),
     ("fleet", &["problem", "tls", "table", "config", "outbound", "control"]),
+    ("gitops", &["problem", "files", "outbound", "stats", "table", "config", "control", "fleet"]),
     (
         "metrics",
         &[
@@ -123,7 +123,10 @@ const MAY_IMPORT: [(&str, &[&str]); 43] = [
     ),
     (
         "chaos_runner",
-        &["problem", "shared", "stats", "table", "rollout", "chaos", "config", "outbound", "control", "metrics"],
+        &[
+            "problem", "fleet", "shared", "stats", "table", "rollout", "chaos", "config", "outbound", "control",
+            "metrics",
+        ],
     ),
     (
         "admin",

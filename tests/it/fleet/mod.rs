@@ -4,5 +4,6 @@ mod away;
 pub(crate) mod etcd;
 mod joining;
 mod leader;
+mod one_acts;
 pub(crate) mod place;
 mod together;

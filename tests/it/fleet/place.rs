@@ -103,6 +103,11 @@ pub(crate) fn is_together(replica: &Process) -> bool {
     fleet(replica)["state"] == "together"
 }
 
+/// Whether it leads.
+pub(crate) fn leads(replica: &Process) -> bool {
+    fleet(replica)["leads"] == true
+}
+
 /// The revision in force.
 pub(crate) fn revision(replica: &Process) -> u64 {
     fleet(replica)["revision"].as_u64().unwrap()
@@ -126,7 +131,21 @@ pub(crate) fn of_user(listener: SocketAddr, user: u32) -> Option<String> {
 
 /// Whom v2 answers, of the first users.
 pub(crate) fn on_v2(replica: &Process, users: u32) -> Vec<u32> {
-    (0..users).filter(|user| of_user(replica.listener, *user).as_deref() == Some("v2")).collect()
+    let mut client = client::Client::to(replica.listener);
+    let mut found = Vec::new();
+    let all: Vec<_> = (0..users).collect();
+    for some in all.chunks(50) {
+        let request = |user: &u32| format!("GET / HTTP/1.1\r\nHost: a\r\nx-user-id: u{user}\r\n\r\n");
+        client.write(some.iter().map(request).collect::<String>());
+        for user in some {
+            let answer = client.answer();
+            assert_eq!(answer.status, 200, "u{user}");
+            if answer.text() == "v2" {
+                found.push(*user);
+            }
+        }
+    }
+    found
 }
 
 /// The numbers, authors and actions of all revisions.

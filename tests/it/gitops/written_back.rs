@@ -1,6 +1,5 @@
 //! What changes at run time is written to the repository, by the real git, and comes back as the commit in force.
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -11,6 +10,7 @@ use serde_json::json;
 
 use crate::support::git_place::{GitPlace, gitops, is, metrics, on_v2, pointsman, sync};
 use crate::support::process::Process;
+use crate::support::shared_repository::SharedRepository;
 use crate::support::{Origin, Reply, client, eventually};
 
 /// Commits on the branch itself.
@@ -18,76 +18,6 @@ const COMMIT: &str = "write_back = \"commit\"\ncommitter = \"Pointsman <pointsma
 
 /// Judged by failures, at once.
 const ROLLOUT: &str = "rollout = { steps = [50, 100], judge = { warm_up = \"0s\", slower = false } }";
-
-/// A bare repository that a person and the proxy push to.
-struct SharedRepository {
-    place: GitPlace,
-}
-
-impl SharedRepository {
-    /// One whose newest commit has this config.
-    fn new(text: impl FnOnce(&GitPlace) -> String) -> Self {
-        let place = GitPlace::new();
-        let shared = Self { place };
-        shared.place.git(&["init", "--quiet", "--bare", "--initial-branch=main", &shared.folder().to_string_lossy()]);
-        shared.place.git(&["remote", "add", "origin", &shared.url()]);
-        let text = text(&shared.place);
-        shared.place.commit_text(&text, "Begin");
-        shared.publish();
-        shared
-    }
-
-    fn folder(&self) -> PathBuf {
-        self.place.folder().join("traffic.git")
-    }
-
-    fn url(&self) -> String {
-        format!("file://{}", self.folder().display())
-    }
-
-    /// Starts a machine that follows it.
-    fn start(&self, keys: &str) -> Process {
-        self.place.write_local(&self.url(), keys);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
-        command.arg("run").arg("--config").arg(self.place.local());
-        Process::start_command(command)
-    }
-
-    /// Asks git in the bare repository.
-    fn ask(&self, arguments: &[&str]) -> String {
-        let folder = self.folder().to_string_lossy().into_owned();
-        self.place.git(&[&["--git-dir", &*folder], arguments].concat())
-    }
-
-    fn newest(&self) -> String {
-        self.ask(&["rev-parse", "main"])
-    }
-
-    /// The first line of the newest commit.
-    fn subject(&self) -> String {
-        self.ask(&["log", "-1", "--format=%s", "main"])
-    }
-
-    fn count(&self) -> String {
-        self.ask(&["rev-list", "--count", "main"])
-    }
-
-    /// The config of the newest commit.
-    fn text(&self) -> String {
-        self.ask(&["show", "main:pointsman.toml"])
-    }
-
-    /// Pushes what was committed by hand; its hash.
-    fn publish(&self) -> String {
-        self.place.git(&["push", "--quiet", "origin", "main"]);
-        self.newest()
-    }
-
-    /// Takes in what the proxy has pushed.
-    fn pull(&self) {
-        self.place.git(&["pull", "--quiet", "--ff-only", "origin", "main"]);
-    }
-}
 
 fn shift(process: &Process, v2: u32, reason: &str) {
     let split = json!({"v1": 100 - v2, "v2": v2, "reason": reason});

@@ -28,6 +28,7 @@ pub(crate) mod proxy;
 pub(crate) mod relay;
 pub(crate) mod release;
 pub(crate) mod reply;
+pub(crate) mod shared_repository;
 pub(crate) mod small_disk;
 pub mod spec;
 pub(crate) mod tls;
