@@ -10,6 +10,11 @@ MINUTES ?= 20
 FLEET_FLIPS ?= 1000
 FLEET_KILLS ?= 50
 
+# How many replicas `make fleet` simulates, for how many seconds it looks at them at rest, and for how many it pauses etcd.
+FLEET_SIMULATED ?= 50
+FLEET_REST ?= 30
+FLEET_PAUSE ?= 60
+
 # How many chaos experiments `make chaos-table` plays of each kind.
 CHAOS_RUNS ?= 1000
 
@@ -94,9 +99,11 @@ experiments-oracle:
 		$${CARGO_TARGET_DIR:-target}/debug/pointsman 1000 $${EXPERIMENTS_SEED:-$$(date +%s)}
 
 # A fleet for long: FLEET_FLIPS flips of three replicas under load, and its leader killed FLEET_KILLS times in the middle of a
-# rollout, some twenty-five seconds each. The suite makes few of both.
+# rollout, some twenty-five seconds each; what replicas cost at rest and by a flip; etcd paused under traffic. The suite makes little
+# of each.
 fleet: tools
-	FLEET_FLIPS=$(FLEET_FLIPS) FLEET_KILLS=$(FLEET_KILLS) $(ONCE) test --test it fleet:: -- --nocapture --test-threads=1
+	FLEET_FLIPS=$(FLEET_FLIPS) FLEET_KILLS=$(FLEET_KILLS) FLEET_SIMULATED=$(FLEET_SIMULATED) FLEET_REST=$(FLEET_REST) \
+	FLEET_PAUSE=$(FLEET_PAUSE) FLEET_COST_FLIPS=50 $(ONCE) test --test it fleet:: -- --nocapture --test-threads=1
 
 # What the console costs: the longest task and the memory of a browser with 1,000 services that change twice a second, for
 # CONSOLE_MINUTES; the proxy's CPU and memory, and the p99 of its users, with 100 open consoles. BINARY=... measures another

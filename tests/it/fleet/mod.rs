@@ -1,9 +1,13 @@
 //! Replicas that share the traffic in a real etcd.
 
 mod away;
+mod clocks;
 pub(crate) mod etcd;
+mod figures;
 mod joining;
 mod leader;
 mod one_acts;
 pub(crate) mod place;
+mod simulated;
 mod together;
+mod versions;

@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::place::{Beside, Place, fleet, history, know_each_other, of_user, on_v2, refusal, revision, shift};
-use crate::support::{eventually, process::Process};
+use crate::support::{client, eventually, process::Process};
 
 /// How many flips are made. The target of the long figures sets more.
 fn flips() -> u64 {
@@ -55,20 +55,67 @@ fn after_an_answered_flip_no_replica_serves_the_version_of_before_and_no_request
     assert_eq!(history(&all[0]), history(&all[2]), "revisions are one history");
 }
 
+/// The users of all replicas, who must be the same ones.
+#[track_caller]
+fn one_side(all: &[Process], users: u32) -> Vec<u32> {
+    let found: Vec<_> = thread::scope(|scope| {
+        let each: Vec<_> = all.iter().map(|replica| scope.spawn(move || on_v2(replica, users))).collect();
+        each.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(found.iter().all(|one| *one == found[0]), "{:?} users", found.iter().map(Vec::len).collect::<Vec<_>>());
+    found[0].clone()
+}
+
 #[test]
-fn users_are_on_the_same_side_on_all_replicas() {
+fn ten_thousand_users_are_on_the_same_side_on_all_replicas() {
     let place = Place::new();
     let all = place.start_three();
     shift(&all[1], 30).unwrap();
-    let first = on_v2(&all[0], 300);
-    assert!(first.len() > 50 && first.len() < 150, "about 90 of 300: {}", first.len());
-    assert!(all.iter().all(|replica| on_v2(replica, 300) == first));
+    let first = one_side(&all, 10_000);
+    assert!(first.len() > 2_700 && first.len() < 3_300, "about 3,000 of 10,000: {}", first.len());
     shift(&all[2], 60).unwrap();
-    let more = on_v2(&all[0], 300);
-    assert!(first.iter().all(|user| more.contains(user)), "who has moved stays");
-    assert!(all.iter().all(|replica| on_v2(replica, 300) == more));
+    let more = one_side(&all, 10_000);
+    assert!(more.len() > 5_700 && first.iter().all(|user| more.binary_search(user).is_ok()), "who has moved stays");
     all[0].send(Method::POST, "/v1/rollback", json!({})).unwrap();
-    assert!(all.iter().all(|replica| on_v2(replica, 300) == first), "a rollback brings the same ones back");
+    assert_eq!(one_side(&all, 10_000), first, "a rollback brings the same ones back");
+}
+
+#[test]
+fn a_cookie_that_one_replica_sets_counts_on_all_others_and_on_those_that_come() {
+    let place = Place::new();
+    let start = |name: &str| {
+        let text = place.config(name, &Place::at(&place.etcd.url()), "");
+        let text = text.replace("sticky = [\"header:x-user-id\"]", "sticky = [\"cookie\"]");
+        Process::start(&place.write(name, &text))
+    };
+    let mut all: Vec<_> = ["edge-1", "edge-2"].map(start).into();
+    know_each_other(&all.iter().collect::<Vec<_>>());
+    shift(&all[0], 50).unwrap();
+    let ask = |replica: &Process, cookie: &str| {
+        client::send(replica.listener, format!("GET / HTTP/1.1\r\nHost: a\r\n{cookie}\r\n"))
+    };
+    let users: Vec<_> = (0..100)
+        .map(|number| {
+            let answer = ask(&all[number % 2], "");
+            let cookie = answer.header("set-cookie").expect("a cookie").split(';').next().unwrap().to_owned();
+            (format!("Cookie: {cookie}\r\n"), answer.text())
+        })
+        .collect();
+    assert!(users.iter().any(|(_, got)| got == "v1") && users.iter().any(|(_, got)| got == "v2"));
+    all.push(start("edge-3"));
+    know_each_other(&all.iter().collect::<Vec<_>>());
+    for (cookie, got) in &users {
+        for replica in &all {
+            let answer = ask(replica, cookie);
+            assert_eq!((answer.text(), answer.header("set-cookie")), (got.clone(), None), "{cookie}");
+        }
+    }
+    shift(&all[2], 80).unwrap();
+    for (cookie, got) in &users {
+        let now = all.iter().map(|replica| ask(replica, cookie).text()).collect::<Vec<_>>();
+        assert!(now.iter().all(|one| *one == now[0]), "{cookie}: {now:?}");
+        assert!(got == "v1" || now[0] == "v2", "who has moved stays");
+    }
 }
 
 #[test]

@@ -109,6 +109,12 @@ impl Process {
         log.lines().filter(|line| words.iter().all(|word| line.contains(word))).count()
     }
 
+    /// The lines of its log so far that have all of these words.
+    pub fn lines(&self, words: &[&str]) -> Vec<String> {
+        let log = self.log.lock().expect("not poisoned");
+        log.lines().filter(|line| words.iter().all(|word| line.contains(word))).map(str::to_owned).collect()
+    }
+
     /// The number that follows these words in its log so far.
     #[track_caller]
     pub fn find_in_log(&self, words: &str) -> u32 {
