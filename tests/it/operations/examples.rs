@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::external_tools::installed;
+use crate::support::external_tools::{installed, python};
 
 /// All of them; a folder that is not listed here fails the test.
 const EXAMPLES: [&str; 7] = ["blue-green", "canary", "first-split", "fleet", "gitops", "group", "rolling"];
@@ -32,5 +32,30 @@ fn each_example_shows_what_it_says() {
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{example}: {}\n{out}\n{err}", output.status);
         println!("{example}:\n{out}");
+    }
+}
+
+/// The Compose file by the schema of its specification, which comes with the checker, and the config that it mounts.
+#[test]
+fn the_compose_file_of_a_fleet_is_one_and_its_config_is_good() {
+    let Some(python) = python("the Compose file of the fleet") else { return };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/fleet");
+    let mut checker = Command::new(&python);
+    checker
+        .args(["-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"])
+        .arg(folder.join("compose.yaml"));
+    let checked = checker.output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&[checked.stdout, checked.stderr].concat()));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
+    let checked = command.arg("check").arg("--config").arg(folder.join("compose.toml")).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&[checked.stdout, checked.stderr].concat()));
+    // What Compose reads of it, as another reader of YAML: each replica is called as its host.
+    let script = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
+    let read = Command::new(&python).args(["-c", script]).arg(folder.join("compose.yaml")).output().unwrap();
+    let read: serde_json::Value = serde_json::from_slice(&read.stdout).unwrap();
+    for name in ["edge-1", "edge-2", "edge-3"] {
+        let service = &read["services"][name];
+        assert_eq!((&service["image"], &service["build"]), (&"pointsman".into(), &"../..".into()), "{service}");
+        assert_eq!(service["hostname"], name);
     }
 }
