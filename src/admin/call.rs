@@ -225,7 +225,8 @@ impl<S: Send + Sync, const BYTES_MAX: usize> FromRequest<S> for RawBody<BYTES_MA
     }
 }
 
-async fn read_body(request: Request) -> Result<Value, ProblemDetails> {
+/// The JSON of a body.
+pub(crate) async fn read_body(request: Request) -> Result<Value, ProblemDetails> {
     let bytes = read_bytes(request, BODY_BYTES_MAX).await?;
     strict_json::parse(&bytes).map_err(|error| {
         let detail = match bytes.trim_ascii() {

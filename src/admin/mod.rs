@@ -15,7 +15,8 @@
 //! commit, [`chaos`] makes something fail on purpose ([`chaos_view`], in short `chaos_brief`),
 //! [`live`] streams what changes ([`event_stream`] is how a response is a stream), [`revisions`] remember,
 //! [`explain`] tells why, [`upgrade`] lets another process take over, [`probes`] are for machines, [`openapi`]
-//! describes ([`openapi_terms`] is what the descriptions share). The [`console`] is for people, and asks [`whoami`]
+//! describes ([`openapi_terms`] is what the descriptions share). What is for the leader of a fleet is passed on to it
+//! ([`passed_on`]). The [`console`] is for people, and asks [`whoami`]
 //! which buttons it may show.
 //!
 //! A body is one struct, read by the collecting reader of the config and described by OpenAPI. Its keys are optional
@@ -66,6 +67,7 @@ pub(crate) mod mirrors;
 pub(crate) mod openapi;
 pub(crate) mod openapi_terms;
 mod override_view;
+mod passed_on;
 mod places;
 pub(crate) mod probes;
 pub(crate) mod problem;
@@ -211,15 +213,11 @@ pub(crate) fn router(admin: Arc<AdminApi>, extra: Option<Router>) -> Router {
         .route("/v1/hold", post(hold::post).get(hold::list))
         .route("/v1/hold/{id}", delete(hold::delete))
         .route("/v1/rollback", post(rollback::post))
-        .route("/v1/rollouts", post(rollouts::start).get(rollouts::list))
         .route("/v1/rollouts/{id}", get(rollouts::one))
         .route("/v1/rollouts/{id}/evidence", get(rollouts::over_time))
-        .route("/v1/rollouts/{id}/{order}", post(rollouts::order))
-        .route("/v1/chaos", post(chaos::start).get(chaos::list))
-        .route("/v1/chaos/stop", post(chaos::stop_all))
         .route("/v1/chaos/{id}", get(chaos::one))
         .route("/v1/chaos/{id}/report", get(chaos::report))
-        .route("/v1/chaos/{id}/stop", post(chaos::stop))
+        .merge(of_the_leader(&admin))
         .route("/v1/simulate", post(simulation_stream::post))
         .route("/v1/upgrade", post(upgrade::post))
         .route("/v1/revisions", get(revisions::list))
@@ -243,6 +241,17 @@ pub(crate) fn router(admin: Arc<AdminApi>, extra: Option<Router>) -> Router {
         // For streams, whose callers are looked at again.
         .layer(Extension(Arc::clone(&admin)))
         .with_state(admin)
+}
+
+/// Calls that are for the leader of a fleet.
+fn of_the_leader(admin: &Arc<AdminApi>) -> Router<Arc<AdminApi>> {
+    Router::new()
+        .route("/v1/rollouts", post(rollouts::start).get(rollouts::list))
+        .route("/v1/rollouts/{id}/{order}", post(rollouts::order))
+        .route("/v1/chaos", post(chaos::start).get(chaos::list))
+        .route("/v1/chaos/stop", post(chaos::stop_all))
+        .route("/v1/chaos/{id}/stop", post(chaos::stop))
+        .route_layer(axum::middleware::from_fn_with_state(Arc::clone(admin), passed_on::pass_on))
 }
 
 /// The API where it listens.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use pointsman::cli::client::Call;
 use serde_json::{Value, json};
 
-use super::place::{Beside, Place, fleet, of_user, refusal, replicas, shift};
+use super::place::{Beside, Place, fleet, of_user, refusal_of_passed, replicas, shift};
 use crate::support::process::Process;
 use crate::support::{eventually, eventually_within};
 
@@ -120,7 +120,7 @@ fn killed_once(place: &Place, all: &mut Vec<Process>, after: Duration, terms: &m
     let name = leader(&all[first]).unwrap();
     let other = (first + 1) % 3;
     let body = json!({ "service": "shop", "to": "v2" });
-    let why = refusal(all[other].send(Method::POST, "/v1/rollouts", body.clone()));
+    let why = refusal_of_passed(&all[other], "/v1/rollouts", &body);
     assert!(why.contains("421") && why.contains(&name), "it says whom to ask: {why}");
     let listeners: Vec<_> = all.iter().map(|replica| replica.listener).collect();
     let stop = AtomicBool::new(false);

@@ -7,6 +7,7 @@ mod figures;
 mod joining;
 mod leader;
 mod one_acts;
+mod passed_on;
 pub(crate) mod place;
 mod simulated;
 mod together;

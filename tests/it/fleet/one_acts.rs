@@ -10,7 +10,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::etcd::Etcd;
-use super::place::{Place, fleet, know_each_other, leads, of_user, refusal, revision, shift};
+use super::place::{Place, fleet, know_each_other, leads, of_user, refusal_of_passed, revision, shift};
 use crate::support::git_place::{GitPlace, is, metrics};
 use crate::support::process::Process;
 use crate::support::shared_repository::SharedRepository;
@@ -118,9 +118,12 @@ fn with_canary(place: &GitPlace, v2: &Origin, ops: &Listener, share: u32) -> Str
         + &format!("[notify.ops]\nurl = \"http://{ops}/\"\n")
 }
 
-/// The one that leads.
+/// The one that leads, which all know.
 fn leader(all: &[Process]) -> usize {
-    eventually_within(LONG, "one leads", || all.iter().any(leads));
+    eventually_within(LONG, "one leads, and all know it", || {
+        let leader = all.iter().find(|replica| leads(replica)).map(|replica| fleet(replica)["name"].clone());
+        leader.is_some_and(|name| all.iter().all(|replica| fleet(replica)["leader"] == name))
+    });
     all.iter().position(leads).unwrap()
 }
 
@@ -218,7 +221,7 @@ fn faults_on_purpose_are_for_the_leader_and_end_with_it() {
             ("/v1/chaos/1/stop", json!({})),
             ("/v1/chaos/stop", json!({})),
         ] {
-            let why = refusal(other.send(Method::POST, path, body));
+            let why = refusal_of_passed(other, path, &body);
             assert!(why.contains("421") && why.contains(&name), "{path}: {why}");
         }
     }

@@ -118,6 +118,20 @@ pub(crate) fn shift(replica: &Process, v2: u32) -> Result<Value, CallError> {
     replica.send(Method::PUT, "/v1/services/shop/split", json!({ "v1": 100 - v2, "v2": v2 }))
 }
 
+/// The words with which a call is refused that another replica has passed on already.
+pub(crate) fn refusal_of_passed(replica: &Process, path: &str, body: &Value) -> String {
+    let (host, body) = (replica.admin_address, body.to_string());
+    let length = body.len();
+    let answer = client::send(
+        host,
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nPointsman-Passed-By: edge-9\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        ),
+    );
+    format!("{} {}", answer.status, answer.text())
+}
+
 /// The words with which a call is refused.
 pub(crate) fn refusal(answer: Result<Value, CallError>) -> String {
     answer.expect_err("it is refused").to_string()
