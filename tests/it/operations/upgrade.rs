@@ -2,7 +2,7 @@
 //! changes nothing. `UPGRADES=1000` makes the first test a long one.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Seek as _, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -364,12 +364,14 @@ fn files_that_are_not_whole_in_time_refuse_an_upgrade() {
     ] {
         let old = process.id();
         eventually("it watches the file", || watches(old, &path));
-        let file = half_saved(&path, first);
+        let mut file = half_saved(&path, first);
         let (status, problem) = refusal(&mut process);
         assert_eq!((status, &problem["type"]), (409, &json!("urn:pointsman:problem:files_unsettled")), "{problem}");
         assert!(problem["detail"].as_str().unwrap().contains(what), "{problem}");
+        // Before it is closed: half of it would be taken as the whole by a process that is quicker than this one.
+        file.rewind().unwrap();
+        file.write_all(whole.as_bytes()).unwrap();
         drop(file);
-        std::fs::write(&path, whole).unwrap();
         process.upgrade().unwrap();
         assert_ne!(process.id(), old);
     }
