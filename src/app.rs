@@ -177,7 +177,7 @@ impl Bound {
         }
         let inherited = &mut options.inherited;
         let listeners = sockets::listeners(&config.listeners, workers, inherited)?;
-        let mut admin = BoundAdmin::bind(&config.admin, inherited)?;
+        let mut admin = BoundAdmin::bind(&config, inherited)?;
         admin.extra = options.extra_api.take();
         inherited.close_rest();
         let shared = SharedSockets::of(&listeners, &admin)?;

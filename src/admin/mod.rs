@@ -37,6 +37,7 @@ pub(crate) mod console;
 pub(crate) mod endpoints;
 pub(crate) mod event_stream;
 pub(crate) mod events;
+mod evidence;
 pub(crate) mod experiment_changes;
 mod experiment_export;
 mod experiment_rows;
@@ -185,6 +186,7 @@ pub(crate) fn router(admin: Arc<AdminApi>, extra: Option<Router>) -> Router {
         .merge(console::routes())
         .route("/v1/whoami", get(whoami::get))
         .route("/v1/status", get(status::get))
+        .route("/v1/evidence", get(evidence::get).post(evidence::tell))
         .route("/v1/fleet", get(fleet::get))
         .route("/v1/fleet/restore", post(fleet::restore))
         .route("/v1/gitops", get(sync::get))

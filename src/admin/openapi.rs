@@ -20,6 +20,8 @@ use super::problem::ProblemDetails;
     ),
     paths(
         super::status::get,
+        super::evidence::get,
+        super::evidence::tell,
         super::fleet::get,
         super::fleet::restore,
         super::sync::get,

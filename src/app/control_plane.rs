@@ -28,7 +28,7 @@ use crate::admin::{self, Access, AdminApi as Api, KeepSocketFile};
 use crate::chaos_runner::chaos_controller::{ChaosController, ChaosDeps};
 use crate::chaos_runner::chaos_handle::ChaosHandle;
 use crate::chaos_runner::chaos_vitals::ChaosVitals;
-use crate::config::{self, Config, ReleaseSettings};
+use crate::config::{Config, ReleaseSettings};
 use crate::control::Handle;
 use crate::control::clock::Clock;
 use crate::control::hold_registry::HoldRegistry;
@@ -71,17 +71,17 @@ pub(crate) struct BoundAdmin {
 
 impl BoundAdmin {
     /// Binds the admin API and reads its tokens.
-    pub(crate) fn bind(admin: &config::AdminConfig, inherited: &mut Inherited) -> Result<Self, StartError> {
+    pub(crate) fn bind(config: &Config, inherited: &mut Inherited) -> Result<Self, StartError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(StartError::Runtime)?;
         let entered = runtime.enter();
-        let wanted = settings::admin_address(admin);
+        let wanted = settings::admin_address(&config.admin);
         let listener = match inherited_listener(&wanted, inherited).map_err(StartError::Runtime)? {
             Some(listener) => listener,
             None => admin::AdminListener::bind(&wanted)?,
         };
         let address = listener.address().map_err(StartError::Runtime)?;
-        let access = Arc::new(Access::new(&address, &settings::access(admin))?);
+        let access = Arc::new(Access::new(&address, &settings::access(config))?);
         drop(entered);
         Ok(Self { runtime, listener, access, address, extra: None })
     }
@@ -160,9 +160,9 @@ impl ControlPlane {
         let BoundAdmin { runtime, listener, access, extra, .. } = admin;
         let (facts, config_facts) = watch::channel(self.origin.facts());
         let resolver = resolver(&published, &handle, &self.config);
-        let (targets, (notifier, dispatcher)) = notifications(&self.config);
-        let (releases, known) = watch::channel(Arc::new(ReleaseSettings::of(&self.config)));
-        let (fleet_keeper, fleet) = fleet_keeper(self.fleet, &resolver, &config_facts);
+        let ((targets, (notifier, dispatcher)), (releases, known)) = notified_releases(&self.config);
+        let address = advertised(&admin.address, admin_tls.is_some());
+        let (fleet_keeper, fleet) = fleet_keeper(self.fleet, address, &resolver, &config_facts);
         let (weights, registry_of) = (watches.weights, Arc::clone(&registry));
         let told = ConfigChannels { facts, releases, weights, registry: registry_of, fleet: fleet.clone() };
         let followed = self.origin.follow(self.config, &resolver, &tls.clients, told);
@@ -227,15 +227,36 @@ impl ControlPlane {
 /// What follows the fleet, if there is one, and how it is asked.
 fn fleet_keeper(
     joined: Option<FleetJoined>,
+    address: Option<String>,
     resolver: &Resolver,
     config: &watch::Receiver<ConfigFacts>,
 ) -> (Option<FleetKeeper>, Option<FleetHandle>) {
     let (handle, published) = (resolver.handle.clone(), Arc::clone(&resolver.published));
-    joined.map(|joined| FleetKeeper::new(joined, FleetDeps { handle, published, config: config.clone() })).unzip()
+    joined
+        .map(|joined| FleetKeeper::new(joined, FleetDeps { handle, published, config: config.clone(), address }))
+        .unzip()
+}
+
+/// Where other replicas reach the admin API by what is bound; none: it has to be said.
+fn advertised(address: &Address, tls: bool) -> Option<String> {
+    match address {
+        Address::Tcp(address) if !address.ip().is_unspecified() => {
+            Some(format!("{}://{address}", if tls { "https" } else { "http" }))
+        }
+        Address::Tcp(_) | Address::Unix(_) => None,
+    }
+}
+
+type NotifierParts = (watch::Sender<Vec<Arc<Notify>>>, (Notifier, Dispatcher));
+type ReleaseChannel = (watch::Sender<Arc<ReleaseSettings>>, watch::Receiver<Arc<ReleaseSettings>>);
+
+/// What is told of releases, and how services are released.
+fn notified_releases(config: &Config) -> (NotifierParts, ReleaseChannel) {
+    (notifications(config), watch::channel(Arc::new(ReleaseSettings::of(config))))
 }
 
 /// Whom notifications go to, what takes them, and what sends them.
-fn notifications(config: &Config) -> (watch::Sender<Vec<Arc<Notify>>>, (Notifier, Dispatcher)) {
+fn notifications(config: &Config) -> NotifierParts {
     let (targets, notified) = watch::channel(config.releases.notify.clone());
     (targets, notifier(notified, WebhookClient::default(), StdRng::from_rng(&mut rand::rng())))
 }

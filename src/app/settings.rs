@@ -102,10 +102,13 @@ pub(crate) fn admin_address(admin: &config::AdminConfig) -> admin::Address {
 }
 
 /// Who gets in there.
-pub(crate) fn access(admin: &config::AdminConfig) -> admin::AccessSettings {
+pub(crate) fn access(config: &config::Config) -> admin::AccessSettings {
+    let admin = &config.admin;
+    // Other replicas, and people, come by the name that this one gives.
+    let advertised = config.fleet.as_ref().and_then(|fleet| Some(fleet.advertise.as_ref()?.host()?.to_owned()));
     let client = |client: &config::CertificateClient| (client.name.clone(), role(client.role));
     admin::AccessSettings {
-        hosts: admin.hosts.clone(),
+        hosts: admin.hosts.iter().cloned().chain(advertised).collect(),
         tokens: admin.tokens.iter().map(token).collect(),
         clients: admin.clients.iter().map(client).collect(),
         connections_max: Some(descriptors::admin_connections_max()),

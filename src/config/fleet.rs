@@ -2,7 +2,7 @@
 //!
 //! It is of one machine: beside a config that is in a repository it stands in the local file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +46,10 @@ pub struct FleetConfig {
     pub advertise: Option<Uri>,
     /// How TLS is spoken with etcd, if its URLs are https.
     pub tls: Option<Arc<ClientSettings>>,
+    /// The file with the token that lets this replica into the admin APIs of the others; none: they want none.
+    pub token_file: Option<PathBuf>,
+    /// How TLS is spoken with those, if it is not by the authorities of the system.
+    pub replica_tls: Option<Arc<ClientSettings>>,
     /// Who asks etcd, if it has users.
     pub user: Option<FleetUser>,
     /// How long a change waits for the other replicas.
@@ -69,6 +73,8 @@ pub(crate) struct RawFleet {
     name: Option<String>,
     advertise: Option<String>,
     tls: Option<RawClientTls>,
+    token_file: Option<String>,
+    replica_tls: Option<RawClientTls>,
     user: Option<String>,
     password_file: Option<String>,
     wait: Option<Setting<TimeSpan>>,
@@ -83,6 +89,10 @@ impl RawFleet {
         let advertise = self.advertise.as_deref();
         let advertise = advertise.map(|text| url(Some(text), ADVERTISED, &at.key("advertise"), report)).transpose();
         let tls = self.tls.as_ref().map(|raw| raw.build(&[Alpn::Http11], base, &at.key("tls"), report)).transpose();
+        let token_file = self.token_file.as_deref().map(|file| secret(file, &at.key("token_file"), base, report));
+        let replica_tls = self.replica_tls.as_ref();
+        let replica_tls =
+            replica_tls.map(|raw| raw.build(&[Alpn::Http11], base, &at.key("replica_tls"), report)).transpose();
         let user = self.user(at, build);
         let range = TimeSpan::millis(0)..=TimeSpan::secs(60);
         let wait = setting(self.wait, WAIT, range, &at.key("wait"), &mut build.report);
@@ -95,7 +105,17 @@ impl RawFleet {
             );
             return Err(build.report.unless(&at.key("tls"), &at.key("etcd"), text));
         }
-        Ok(FleetConfig { etcd, prefix: prefix?, name: name?, advertise: advertise?, tls, user: user?, wait: wait?.0 })
+        Ok(FleetConfig {
+            etcd,
+            prefix: prefix?,
+            name: name?,
+            advertise: advertise?,
+            tls,
+            token_file: token_file.transpose()?,
+            replica_tls: replica_tls?,
+            user: user?,
+            wait: wait?.0,
+        })
     }
 
     fn etcd(&self, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Vec<Uri>, ErrorGuaranteed> {
@@ -118,9 +138,7 @@ impl RawFleet {
         match (&self.user, &self.password_file) {
             (None, None) => Ok(None),
             (Some(name), Some(file)) => {
-                let password_file = check::file(file, build.base, &password_at, &mut build.report)?;
-                let key = build.report.key(&password_at);
-                build.report.files.secrets.push((key, password_file.clone()));
+                let password_file = secret(file, &password_at, build.base, &mut build.report)?;
                 Ok(Some(FleetUser { name: name.clone(), password_file }))
             }
             (Some(_), None) => {
@@ -133,6 +151,14 @@ impl RawFleet {
             }
         }
     }
+}
+
+/// A file with a secret.
+fn secret(file: &str, at: &ConfigPath<'_>, base: &Path, report: &mut Report<'_>) -> Result<PathBuf, ErrorGuaranteed> {
+    let file = check::file(file, base, at, report)?;
+    let key = report.key(at);
+    report.files.secrets.push((key, file.clone()));
+    Ok(file)
 }
 
 /// What keys begin with.

@@ -40,11 +40,17 @@ impl FleetHandle {
     pub(crate) async fn reach(&self, revision: u64) -> FleetReach {
         let began = Instant::now();
         let mut facts = self.facts.clone();
-        let all = facts.wait_for(|facts| facts.lagging(revision).is_empty());
+        // This replica has it: who asks is answered for a change that is in force here, told to the others or not.
+        let lagging = |facts: &FleetFacts| {
+            let mut lagging = facts.lagging(revision);
+            lagging.retain(|name| *name != facts.name);
+            lagging
+        };
+        let all = facts.wait_for(|facts| lagging(facts).is_empty());
         // Who has not come in time is named.
         let _in_time = timeout(self.config.wait, all).await;
         let facts = self.facts.borrow();
-        FleetReach { replicas: facts.members.len(), lagging: facts.lagging(revision), waited: began.elapsed() }
+        FleetReach { replicas: facts.members.len(), lagging: lagging(&facts), waited: began.elapsed() }
     }
 
     /// Whether this replica leads.

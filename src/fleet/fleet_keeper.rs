@@ -75,6 +75,8 @@ pub(crate) struct FleetDeps {
     pub(crate) published: Published,
     /// Told when another config is in force.
     pub(crate) config: watch::Receiver<ConfigFacts>,
+    /// Where the admin API is, if others may reach it there.
+    pub(crate) address: Option<String>,
 }
 
 /// Why a replica is apart.
@@ -102,14 +104,15 @@ impl From<WriterGone> for Apart {
 impl FleetKeeper {
     /// Goes on from what was found at the start, and how it is asked.
     pub(crate) fn new(joined: FleetJoined, deps: FleetDeps) -> (Self, FleetHandle) {
-        let FleetDeps { handle, published, config: mut config_facts } = deps;
+        let FleetDeps { handle, published, config: mut config_facts, address } = deps;
         config_facts.mark_changed();
         let FleetJoined { config, name, replica, leader } = joined;
         let facts = watch::Sender::new(FleetFacts::first(name.clone(), "etcd was not asked yet"));
+        let advertised = config.advertise.as_ref().map(|url| url.to_string().trim_end_matches('/').to_owned());
         let own = FleetMember {
             name,
             replica,
-            address: config.advertise.as_ref().map(|url| url.to_string().trim_end_matches('/').to_owned()),
+            address: advertised.or(address),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_ms: jiff::Timestamp::now().as_millisecond(),
             ..FleetMember::default()

@@ -4,8 +4,9 @@
 //! [`etcd_port`] is how the writer puts a change there ([`crate::control::fleet`] has the rules), [`etcd_watch`] how
 //! news come, [`fleet_keeper`] the task that follows them, keeps this replica's lease and says what it has
 //! ([`config_print`] of its config, [`standing_news`] in the log), and [`election`] how one of them comes to lead.
-//! [`fleet_facts`] is what is known, [`fleet_handle`] how others ask, [`passed_call`] how the leader gets calls that
-//! are for it, and [`fleet_start`] what a process finds when it starts.
+//! [`fleet_facts`] is what is known, [`fleet_handle`] how others ask, [`replica_client`] how one replica asks
+//! another, [`passed_call`] how the leader gets calls that are for it, and [`fleet_start`] what a process finds when
+//! it starts.
 //!
 //! # A change
 //!
@@ -39,6 +40,7 @@ pub(crate) mod fleet_keeper;
 mod fleet_keys;
 pub(crate) mod fleet_start;
 pub(crate) mod passed_call;
+pub(crate) mod replica_client;
 mod standing_news;
 
 pub(crate) use fleet_keys::FleetMember;

@@ -8,10 +8,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri}
 use http_body_util::Full;
 
 use super::fleet_handle::FleetHandle;
+use super::replica_client::ReplicaClient;
 use crate::outbound::client::{BodyWanted, ExchangeError, ExchangeLimits, OutboundAnswer};
 use crate::outbound::url_target::UrlTarget;
 use crate::problem::chain;
-use crate::tls::Trust;
 
 /// Who asks.
 const AGENT: &str = concat!("pointsman-replica/", env!("CARGO_PKG_VERSION"));
@@ -93,7 +93,7 @@ impl FleetHandle {
             request.header(PASSED_BY, by).body(Full::new(call.body)).map_err(|error| unsent(error.to_string()))?;
         request.headers_mut().extend(call.headers);
         let limits = ExchangeLimits { time: self.config.wait + TIME, body: BodyWanted::Whole(ANSWER_BYTES_MAX) };
-        let answered = target.site(&Trust::System).ask(request, limits).await;
+        let answered = ReplicaClient::new(&self.config).site(&target).ask(request, limits).await;
         let answer = |OutboundAnswer { head, body }| PassedAnswer { status: head.status, headers: head.headers, body };
         answered.map(answer).map_err(|error| {
             let why = chain(&error);

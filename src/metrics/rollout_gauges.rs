@@ -10,7 +10,7 @@ use crate::shared::response_class::ResponseClass;
 const PHASES: [&str; 5] = ["going", "waiting", "paused", "rolling_back", "finished"];
 
 /// Why a step may be held, in the words of the API.
-const HOLDS: [&str; 12] = [
+const HOLDS: [&str; 13] = [
     "warming_up",
     "baking",
     "not_enough_data",
@@ -21,6 +21,7 @@ const HOLDS: [&str; 12] = [
     "guardrail",
     "no_guardrail_data",
     "budget",
+    "silent_replica",
     "differences",
     "baseline_ill",
 ];

@@ -7,22 +7,20 @@ use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
-use super::evidence_collector::{CollectedEvidence, ComparedArms, EvidenceCollector};
-use super::evidence_view::{EvidenceView, words};
+use super::evidence_collector::{CollectedEvidence, ComparedArms, CountingTerms, EvidenceCollector};
 use super::guardrail_counting::GuardrailCounting;
 use super::metric_schedule::MetricSchedule;
+use super::others_counted::OthersCounted;
 use super::points_stored::PointsStored;
 use super::released_rule::{MovedFlag, ReleasedRule, of_both};
 use super::saved::Saved;
-use super::verdict_history::{SavedVerdict, VERDICTS_MAX};
 use super::verdict_news::VerdictNews;
-use super::view;
 use super::view::RolloutView;
 use crate::control::rollout_change::{EndpointMove, RolloutChange, same};
 use crate::control::unusable::Unusable;
 use crate::rollout::event::{Need, Pause};
 use crate::rollout::judge::pair_counts::PairCounts;
-use crate::rollout::judge::{Assignment, Bake, CandidateShare, Evidence, InCharge, Judge, JudgeSettings, PerVersion};
+use crate::rollout::judge::{Assignment, Bake, CandidateShare, Evidence, Judge, JudgeSettings, PerVersion};
 use crate::rollout::plan::{Plan, PlanProblem};
 use crate::rollout::release::{Hook, Release, Shape};
 use crate::rollout::run::{Phase, Rollout};
@@ -45,7 +43,9 @@ pub(crate) struct ActiveRollout {
     pub(crate) flags: Vec<MovedFlag>,
     pub(crate) from: Name,
     pub(crate) to: Name,
-    collectors: Vec<EvidenceCollector>,
+    pub(super) collectors: Vec<EvidenceCollector>,
+    /// What the other replicas of a fleet have counted.
+    pub(super) others: OthersCounted,
     /// What is to be told of its verdicts.
     pub(crate) news: VerdictNews,
     /// What is counted of users, if it has guardrails.
@@ -149,6 +149,7 @@ impl ActiveRollout {
             from,
             to,
             collectors,
+            others: OthersCounted::new(),
             news: VerdictNews::default(),
             counting,
             points_stored: PointsStored::all(Duration::ZERO),
@@ -195,12 +196,13 @@ impl ActiveRollout {
         self.sweep(clock_ms);
         let judges = self.rollout.judges();
         let read = |((collector, name), judge): ((&mut EvidenceCollector, &Name), &Judge)| match table.index_of(name) {
-            Some(index) => collector.read(now, table.service(index), table.compared(index), judge),
+            Some(index) => collector.read(now, table.service(index), table.compared(index), &CountingTerms::of(judge)),
             None => CollectedEvidence::default(),
         };
-        let readings: Vec<CollectedEvidence> =
+        let mut readings: Vec<CollectedEvidence> =
             self.collectors.iter_mut().zip(&self.services).zip(judges).map(read).collect();
-        let pairs = self.pairs(table);
+        let mut pairs = self.pairs(table);
+        self.add_others(now, &mut readings, &mut pairs);
         let with_pairs =
             |(reading, pairs): (_, Option<PairCounts>)| Evidence { pairs, ..CollectedEvidence::evidence(reading) };
         let evidence: Vec<Evidence<'_>> = readings.iter().zip(pairs).map(with_pairs).collect();
@@ -363,38 +365,5 @@ impl ActiveRollout {
     /// Whether it is on its way back.
     pub(crate) fn is_back(&self) -> bool {
         matches!(self.rollout.phase(), Phase::Back(_))
-    }
-}
-
-impl ActiveRollout {
-    /// Notes where the judge has changed its mind since the look before.
-    pub(crate) fn note_verdicts(&mut self, now: Duration, at_ms: i64) {
-        if self.rollout.in_charge() != InCharge::Judge || self.rollout.is_finished() {
-            return;
-        }
-        let bake = self.bake(now);
-        let mut decisions = self.saved.services.iter().zip(self.rollout.judges());
-        let is_new = |(service, judge): (&String, &Judge)| {
-            let (ruling, why) = words(judge.decision(bake));
-            let last = self.saved.verdicts.iter().rev().find(|verdict| verdict.service == *service);
-            last.is_none_or(|last| last.ruling != ruling || last.why != why)
-        };
-        // Sentences are made only where something is new.
-        if !decisions.any(is_new) {
-            return;
-        }
-        let weight = self.rollout.weight().percent();
-        let noted = |found: EvidenceView| {
-            let last = self.saved.verdicts.iter().rev().find(|verdict| verdict.service == found.service);
-            let new = last.is_none_or(|last| last.ruling != found.ruling || last.why != found.why);
-            let EvidenceView { service, ruling, why, sentence: text, .. } = found;
-            new.then_some(SavedVerdict { at_ms, service, weight, ruling, why, text })
-        };
-        let found = view::evidence(&self.saved, &self.rollout, bake);
-        let new: Vec<_> = found.into_iter().filter_map(noted).collect();
-        let verdicts = &mut self.saved.verdicts;
-        verdicts.extend(new.iter().cloned());
-        verdicts.drain(..verdicts.len().saturating_sub(VERDICTS_MAX));
-        self.news.note(new);
     }
 }

@@ -20,7 +20,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::active::ActiveRollout;
 use super::brief::RolloutBrief;
 use super::evidence_over_time::EvidenceOverTime;
+use super::fleet_evidence::FleetEvidence;
 use super::guardrail_counting::GuardrailLedger;
+use super::leader_telling::Onlooked;
 use super::rollout_handle::{Order, OrderedBy, RolloutCall, RolloutError, RolloutHandle};
 use super::saved::Saved;
 use super::task_answer::TaskAnswer;
@@ -95,7 +97,9 @@ pub struct RolloutController {
     pub(crate) running: BTreeMap<u64, ActiveRollout>,
     pub(crate) finished: BTreeMap<u64, Saved>,
     /// Those that the leader of the fleet makes happen: the workers of this replica count for them.
-    pub(crate) beside: BTreeMap<u64, ActiveRollout>,
+    pub(crate) beside: BTreeMap<u64, Onlooked>,
+    /// What the other replicas have counted, while this one leads.
+    pub(crate) others: Option<FleetEvidence>,
     pub(crate) gauges: watch::Sender<Vec<RolloutGauge>>,
     pub(crate) briefs: watch::Sender<RolloutBriefs>,
     /// The number of the last rollout; none until the stored ones have been read.
@@ -139,6 +143,7 @@ impl RolloutController {
             running: BTreeMap::new(),
             finished: BTreeMap::new(),
             beside: BTreeMap::new(),
+            others: None,
             gauges,
             briefs,
             last_id: None,
@@ -162,6 +167,7 @@ impl RolloutController {
             }
             self.restore().await;
             let fleet = self.deps.fleet.clone();
+            self.others = fleet.clone().map(FleetEvidence::new);
             let led = async {
                 match &fleet {
                     Some(fleet) => fleet.while_it_leads().await,
@@ -201,7 +207,8 @@ impl RolloutController {
             run.count_users(Weight::ZERO, &self.deps.guardrails);
         }
         let beside = std::mem::take(&mut self.beside);
-        beside.values().for_each(|run| run.count_out(&self.deps.registry, CanaryEnd::Interrupted));
+        beside.values().for_each(|seen| seen.run.count_out(&self.deps.registry, CanaryEnd::Interrupted));
+        self.others = None;
         self.finished.clear();
         (self.last_id, self.answers) = (None, mpsc::channel(ANSWERS_MAX));
     }
@@ -276,6 +283,7 @@ impl RolloutController {
                 drop(answer.send(self.list(over_max)));
             }
             RolloutCall::OverTime(id, answer) => drop(answer.send(self.over_time(id))),
+            RolloutCall::Evidence(_, answer) => drop(answer.send(self.counted())),
             RolloutCall::Keep(answer) => {
                 self.keep_all_points().await;
                 answer.send(()).ok();
@@ -354,6 +362,7 @@ impl RolloutController {
             let notify = self.deps.known.borrow_and_update().notify.clone();
             self.deps.targets.send_replace(notify);
         }
+        self.hear_others();
         for id in self.running.keys().copied().collect::<Vec<_>>() {
             let table = self.deps.published.load_full();
             let Some(run) = self.running.get_mut(&id) else { continue };

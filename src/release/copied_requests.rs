@@ -50,7 +50,7 @@ impl ActiveRollout {
 }
 
 /// What pairs are to the judge.
-fn pair_counts(totals: &MirrorTotals) -> PairCounts {
+pub(crate) fn pair_counts(totals: &MirrorTotals) -> PairCounts {
     PairCounts {
         pairs: totals.pairs,
         candidate_failed_alone: totals.candidate_failed_alone,

@@ -15,9 +15,12 @@ use super::warm_up::WarmUps;
 use crate::rollout::counts::{self, CountsReader};
 use crate::rollout::judge::endpoint_watch::EndpointCounts;
 use crate::rollout::judge::evidence::RouteCounts;
+use crate::rollout::judge::judge_settings::Multiple;
 use crate::rollout::judge::quantiles::{Quantiles, Thresholds, micros};
+use crate::rollout::judge::windows::Windows;
 use crate::rollout::judge::{Assignment, EpochCounts, Evidence, Judge, JudgeSettings, PerVersion};
 use crate::rollout::latency_looks::{LatencyLook, LatencyLooks};
+use crate::rollout::replica_counts::{ReplicaCounts, TimedBuckets};
 use crate::shared::canary_stats::{Arm, CanaryStats, CanaryTerms, FlagTerms};
 use crate::shared::route_name::RouteName;
 use crate::shared::trial::RolloutTrials;
@@ -83,6 +86,38 @@ impl ComparedArms {
     }
 }
 
+/// What counting depends on, as the judge has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CountingTerms {
+    /// For how long an endpoint is cold.
+    pub warm_up: Duration,
+    /// How long the step has lasted.
+    pub in_step: Duration,
+    /// What takes longer than this is slow, if there is a ceiling on that.
+    pub slow: Option<Duration>,
+    /// What is tolerated of latency; none where it is not judged.
+    pub slower: Option<Multiple>,
+    /// The windows in which users testify.
+    pub windows: Windows,
+    /// How many ticks have passed since the last reading.
+    pub ticks: u32,
+}
+
+impl CountingTerms {
+    /// Those of a judge that is told of each tick.
+    #[must_use]
+    pub(crate) fn of(judge: &Judge) -> Self {
+        Self {
+            warm_up: judge.settings().warm_up,
+            in_step: judge.in_step(),
+            slow: judge.ceilings().slow.map(|slow| slow.longer_than),
+            slower: judge.settings().slower,
+            windows: *judge.windows(),
+            ticks: 1,
+        }
+    }
+}
+
 /// What a tick brings, in a form that evidence can borrow from.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CollectedEvidence {
@@ -92,6 +127,8 @@ pub(crate) struct CollectedEvidence {
     pub routes: Vec<RouteCounts>,
     /// The routes that are told apart.
     pub route_names: Vec<RouteName>,
+    /// How long requests took since the process began.
+    pub latencies: PerVersion<LatencyTotals>,
     /// Latencies of both versions in the last minute.
     pub quantiles: Option<PerVersion<Quantiles>>,
     /// Thresholds that have just come into force.
@@ -110,8 +147,7 @@ impl CollectedEvidence {
     /// What the judge is told.
     #[must_use]
     pub(crate) fn evidence(&self) -> Evidence<'_> {
-        let Self { epochs, routes, route_names, quantiles, thresholds, of_endpoints, endpoints, users, warm_up_left } =
-            self;
+        let Self { epochs, routes, route_names, quantiles, thresholds, of_endpoints, endpoints, users, .. } = self;
         Evidence {
             epochs,
             routes,
@@ -123,7 +159,7 @@ impl CollectedEvidence {
             users: *users,
             // Mirrors count them.
             pairs: None,
-            warm_up_left: *warm_up_left,
+            warm_up_left: self.warm_up_left,
         }
     }
 }
@@ -174,6 +210,13 @@ impl EvidenceCollector {
         self
     }
 
+    /// Has its workers keep who was new, for the replica that leads. Before a table has it.
+    pub(crate) fn tell(&mut self) {
+        if let Some(canary) = Arc::get_mut(&mut self.canary) {
+            canary.tell();
+        }
+    }
+
     /// What was counted since the last reading, and what has to be looked after; `pair` is what the service's table has
     /// of what is compared.
     pub(crate) fn read(
@@ -181,23 +224,68 @@ impl EvidenceCollector {
         now: Duration,
         service: &Service,
         pair: Option<&CanaryPair>,
-        judge: &Judge,
+        terms: &CountingTerms,
     ) -> CollectedEvidence {
-        let Some(serving) = self.arms.serving(service) else { return CollectedEvidence::default() };
+        let Some(mut reading) = self.look_after(now, service, pair, terms) else { return CollectedEvidence::default() };
+        reading.epochs = self.counts.read(&self.canary);
+        if let Some(routes) = self.canary.routes() {
+            reading.route_names = routes.names().collect();
+            reading.routes = self.counts.read_routes(&self.canary);
+        }
+        reading
+    }
+
+    /// All that was counted until now, for the replica that leads.
+    pub(crate) fn count(
+        &mut self,
+        now: Duration,
+        service: &Service,
+        pair: Option<&CanaryPair>,
+        terms: &CountingTerms,
+    ) -> ReplicaCounts {
+        let Some(reading) = self.look_after(now, service, pair, terms) else { return ReplicaCounts::default() };
+        // First who was new: who is told of has been counted by then.
+        let sightings = self.canary.take_sightings();
+        let PerVersion { candidate, baseline } = &reading.latencies;
+        let latencies = [candidate, baseline].map(TimedBuckets::of);
+        ReplicaCounts { sightings, latencies, endpoints: reading.of_endpoints, ..self.counted() }
+    }
+
+    /// The counts alone: nothing is different afterwards.
+    pub(crate) fn counted(&self) -> ReplicaCounts {
+        let text = |name: RouteName| std::str::from_utf8(name.as_bytes()).ok().map(ToOwned::to_owned);
+        let names = self.canary.routes().map(|routes| routes.names().map(text).collect());
+        ReplicaCounts {
+            epochs: self.canary.totals(),
+            routes: self.canary.route_totals(),
+            route_names: names.unwrap_or_default(),
+            ..ReplicaCounts::default()
+        }
+    }
+
+    /// Looks after what the data plane cannot know; none while a version is gone.
+    fn look_after(
+        &mut self,
+        now: Duration,
+        service: &Service,
+        pair: Option<&CanaryPair>,
+        terms: &CountingTerms,
+    ) -> Option<CollectedEvidence> {
+        let serving = self.arms.serving(service)?;
         let is_flag = self.arms.flag().is_some();
         // The same versions serve both variants.
         let baseline = serving.baseline.iter().filter(|_| !is_flag);
         let all = serving.candidate.iter().chain(baseline).copied();
-        let warm = self.warm_ups.look(now, all, judge.settings().warm_up);
+        let warm = self.warm_ups.look(now, all, terms.warm_up);
         self.canary.judge(warm.judged);
-        if let Some(slow) = judge.ceilings().slow {
-            self.canary.slow_above(micros(slow.longer_than));
+        if let Some(slow) = terms.slow {
+            self.canary.slow_above(micros(slow));
         }
         if let Some(pair) = pair {
             pair.judge_all(warm.all);
-            pair.fill_pools(!is_flag && judge.in_step() < judge.settings().warm_up);
+            pair.fill_pools(!is_flag && terms.in_step < terms.warm_up);
         }
-        let mut reading = self.look(now, &serving, judge.settings());
+        let mut reading = self.look(now, &serving, terms.slower);
         reading.warm_up_left = warm.left;
         let endpoints = |versions: &[&Version]| {
             let all = versions.iter().flat_map(|version| &version.endpoints);
@@ -208,18 +296,16 @@ impl EvidenceCollector {
         let of_endpoint = |address, number| EndpointCounts { address, totals: self.canary.of_endpoint(number) };
         let all = candidate.iter().flat_map(|version| &version.endpoints);
         reading.of_endpoints = all.map(|endpoint| of_endpoint(endpoint.address, endpoint.stats.id)).collect();
-        reading.users = self.counts.look_at_users(&self.canary, judge.windows());
+        // A reading that comes late is of several ticks.
+        for _ in 0..terms.ticks {
+            reading.users = self.counts.look_at_users(&self.canary, &terms.windows).or(reading.users);
+        }
         let compared = pair.is_none_or(|pair| pair.epoch.compares());
         self.canary.refresh(self.looks.looked_at(now), compared);
-        reading.epochs = self.counts.read(&self.canary);
-        if let Some(routes) = self.canary.routes() {
-            if self.looks.looked_at(now) {
-                self.route_latencies.look(routes, judge.settings().slower);
-            }
-            reading.route_names = routes.names().collect();
-            reading.routes = self.counts.read_routes(&self.canary);
+        if let Some(routes) = self.canary.routes().filter(|_| self.looks.looked_at(now)) {
+            self.route_latencies.look(routes, terms.slower);
         }
-        reading
+        Some(reading)
     }
 
     /// The latencies of the last minute, for people; every few seconds they become thresholds.
@@ -227,7 +313,7 @@ impl EvidenceCollector {
         &mut self,
         now: Duration,
         serving: &PerVersion<Vec<&Version>>,
-        settings: &JudgeSettings,
+        slower: Option<Multiple>,
     ) -> CollectedEvidence {
         let of = |versions: &[&Version], arm| match self.canary.latencies() {
             Some(latencies) => LatencyTotals::of(latencies.counted(arm)),
@@ -237,11 +323,11 @@ impl EvidenceCollector {
             candidate: of(&serving.candidate, Arm::Candidate),
             baseline: of(&serving.baseline, Arm::Baseline),
         };
-        let LatencyLook { quantiles, thresholds } = self.looks.look(now, totals, settings.slower);
+        let LatencyLook { quantiles, thresholds } = self.looks.look(now, totals.clone(), slower);
         if let Some(thresholds) = &thresholds {
             counts::compare_with(&self.canary, thresholds);
         }
-        CollectedEvidence { quantiles, thresholds, ..CollectedEvidence::default() }
+        CollectedEvidence { latencies: totals, quantiles, thresholds, ..CollectedEvidence::default() }
     }
 }
 
@@ -252,7 +338,7 @@ mod tests {
 
     use super::*;
     use crate::rollout::TICK;
-    use crate::rollout::judge::judge_settings::{Increase, Margin, Multiple};
+    use crate::rollout::judge::judge_settings::{Increase, Margin};
     use crate::rollout::judge::{Bake, JudgeDecision, Side};
     use crate::rollout::judge::{CandidateShare, OutcomeCounts};
     use crate::shared::canary_stats::{CanaryOutcome, ResponseSeen};
@@ -336,7 +422,7 @@ mod tests {
                     first = is_over(&exact).then_some(requests);
                 }
             }
-            let reading = collector.read(now, service, service.canary.as_ref(), &read);
+            let reading = collector.read(now, service, service.canary.as_ref(), &CountingTerms::of(&read));
             read.tick(now, &reading.evidence());
             if let Some(first) = first.filter(|_| is_over(&read)) {
                 return [first, requests];

@@ -358,6 +358,7 @@ pub(crate) fn hold_word(hold: HoldReason) -> &'static str {
         HoldReason::Guardrail => "guardrail",
         HoldReason::NoGuardrailData => "no_guardrail_data",
         HoldReason::Budget => "budget",
+        HoldReason::SilentReplica => "silent_replica",
         HoldReason::Differences => "differences",
         HoldReason::BaselineUnhealthy => "baseline_ill",
         HoldReason::WarmingUp => "warming_up",

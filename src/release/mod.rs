@@ -12,10 +12,12 @@
 //! users did ([`guardrail_counting`]), and `answered` passes on what comes of all three (`task_answer`). [`saved`] is
 //! what is stored of a rollout ([`saved_flag`] of its flags), `restore` goes on with it after a restart, and
 //! `provenance` says whether its hooks may be run then; `onlooker` is a replica that leaves all that to the leader of
-//! its fleet. [`view`], `evidence_view`, `metric_view`, `guardrail_view`, `verdict_history`, [`forecast_view`] and
-//! [`brief`] are what is shown, by `rollouts_shown`. `evidence_series` is what was found over time: noted by
-//! `kept_points`, stored when `points_stored` says so, and shown as [`evidence_over_time`]. `verdict_teller` tells of
-//! changes of mind, as often as `verdict_news` says.
+//! its fleet, and tells it what it counts ([`replica_evidence`], `leader_telling`); `fleet_evidence` asks for that,
+//! `hear_others` takes it before each tick, and `others_counted` adds it up. [`view`], `evidence_view`, `metric_view`,
+//! `guardrail_view`, `verdict_history`, [`forecast_view`] and [`brief`] are what is shown, by `rollouts_shown`.
+//! `evidence_series` is what was found over time: noted by `kept_points`, stored when `points_stored` says so, and
+//! shown as [`evidence_over_time`]. `verdict_teller` tells of changes of mind (`note_verdicts`), as often as
+//! `verdict_news` says.
 //!
 //! # Flags
 //!
@@ -56,20 +58,26 @@ mod evidence_series;
 mod evidence_view;
 mod experimented;
 mod flag_start;
+mod fleet_evidence;
 pub(crate) mod forecast_view;
 mod guardrail_asker;
 pub(crate) mod guardrail_counting;
 mod guardrail_view;
+mod hear_others;
 mod kept_points;
+mod leader_telling;
 mod metric_asker;
 mod metric_schedule;
 mod metric_view;
 mod mirror_steps;
+mod note_verdicts;
 mod onlooker;
+mod others_counted;
 mod points_stored;
 mod provenance;
 mod release_preview;
 mod released_rule;
+pub(crate) mod replica_evidence;
 pub(crate) mod restore;
 pub(crate) mod rollout_handle;
 mod rollouts_shown;

@@ -8,6 +8,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::advance::canary_end;
 use super::controller::{KEPT, RolloutController};
+use super::evidence_collector::EvidenceCollector;
+use super::leader_telling::{LeaderTelling, Onlooked};
+use super::replica_evidence::{EvidenceAnswer, EvidenceQuestion};
 use super::rollout_handle::{RolloutCall, RolloutError};
 use super::saved::Saved;
 use crate::fleet::fleet_handle::FleetHandle;
@@ -52,23 +55,38 @@ impl RolloutController {
         let begun = self.finished.iter().filter(|(id, saved)| !saved.is_finished() && !self.beside.contains_key(id));
         for (id, saved) in begun.map(|(id, saved)| (*id, saved.clone())).collect::<Vec<_>>() {
             // One whose service this replica does not have is told by its misfits.
-            let Ok(run) = self.restored(saved, &table) else { continue };
+            let Ok(mut run) = self.restored(saved, &table) else { continue };
+            run.collectors.iter_mut().for_each(EvidenceCollector::tell);
             run.count_in(&self.deps.registry);
             changed.extend(run.services.iter().cloned());
-            self.beside.insert(id, run);
+            self.beside.insert(id, Onlooked { run, telling: LeaderTelling::new() });
         }
         let over = |id: &u64| self.finished.get(id).is_none_or(Saved::is_finished);
         for id in self.beside.keys().copied().filter(over).collect::<Vec<_>>() {
-            let Some(run) = self.beside.remove(&id) else { continue };
+            let Some(Onlooked { run, .. }) = self.beside.remove(&id) else { continue };
             let end = self.finished.get(&id).map_or(CanaryEnd::Back, |saved| canary_end(saved.phase));
             run.count_out(&self.deps.registry, end);
             changed.extend(run.services.iter().cloned());
         }
-        self.beside.values().for_each(|run| run.sweep(now_ms));
+        self.beside.values().for_each(|seen| seen.run.sweep(now_ms));
         if !changed.is_empty() {
             // The writer may have ended, and begins with what there is then.
             self.deps.handle.compile_again(changed).await.ok();
         }
+    }
+
+    /// What the workers have counted for the rollouts that the leader asks about.
+    fn tell_leader(&mut self, question: &EvidenceQuestion) -> EvidenceAnswer {
+        let (now, now_ms) = (self.now(), self.deps.clock.now_ms());
+        let table = self.deps.published.load_full();
+        let mut rollouts = Vec::new();
+        for asked in &question.rollouts {
+            // One that has begun just now is not known here yet.
+            let Some(Onlooked { run, telling }) = self.beside.get_mut(&asked.id) else { continue };
+            run.sweep(now_ms);
+            rollouts.push(run.tell(telling, asked, now, &table));
+        }
+        EvidenceAnswer { rollouts }
     }
 
     async fn answer_beside(&mut self, fleet: &FleetHandle, call: RolloutCall) {
@@ -87,6 +105,8 @@ impl RolloutController {
                 answer.send(self.one(id)).ok();
             }
             RolloutCall::OverTime(id, answer) => drop(answer.send(self.over_time(id))),
+            RolloutCall::Evidence(Some(question), answer) => drop(answer.send(self.tell_leader(&question))),
+            RolloutCall::Evidence(None, answer) => drop(answer.send(self.counted())),
             RolloutCall::Keep(answer) => drop(answer.send(())),
         }
     }

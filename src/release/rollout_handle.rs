@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::evidence_over_time::EvidenceOverTime;
 use super::forecast_view::ForecastView;
+use super::replica_evidence::{EvidenceAnswer, EvidenceQuestion};
 use super::view::RolloutView;
 use crate::config::ReleaseOverrides;
 use crate::control::handle::{ApplyError, OntoDead, WriterGone};
@@ -32,6 +33,8 @@ pub(crate) enum RolloutCall {
     List(usize, oneshot::Sender<Vec<RolloutView>>),
     One(u64, oneshot::Sender<Option<RolloutView>>),
     OverTime(u64, oneshot::Sender<Option<EvidenceOverTime>>),
+    /// What this replica has counted; with what its leader asks, or for one who looks.
+    Evidence(Option<EvidenceQuestion>, oneshot::Sender<EvidenceAnswer>),
     /// What is not stored yet is stored.
     Keep(oneshot::Sender<()>),
     Preview(Box<PreviewRequest>, oneshot::Sender<Result<ReleasePreview, RolloutError>>),
@@ -192,6 +195,14 @@ impl RolloutHandle {
     /// [`WriterGone`] when the process is ending.
     pub async fn over_time(&self, id: u64) -> Result<Option<EvidenceOverTime>, WriterGone> {
         self.ask(|answer| RolloutCall::OverTime(id, answer)).await
+    }
+
+    /// What this replica has counted for the rollouts under way: for the replica that leads, or for one who looks.
+    ///
+    /// # Errors
+    /// [`WriterGone`] when the process is ending.
+    pub(crate) async fn evidence(&self, asked: Option<EvidenceQuestion>) -> Result<EvidenceAnswer, WriterGone> {
+        self.ask(|answer| RolloutCall::Evidence(asked, answer)).await
     }
 
     /// Has stored what was found of the rollouts under way, before another process takes the store over.

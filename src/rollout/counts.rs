@@ -60,59 +60,75 @@ impl CountsReader {
 
     /// What was counted since the last reading.
     pub(crate) fn read(&mut self, canary: &CanaryStats) -> Vec<EpochCounts> {
-        let totals = canary.totals();
-        let counts = totals.iter().filter_map(|now| {
+        self.new_since(canary.totals()).iter().filter_map(epoch_counts).collect()
+    }
+
+    /// What is new in these totals.
+    pub(super) fn new_since(&mut self, totals: Vec<EpochTotals>) -> Vec<EpochTotals> {
+        let since = |now: &EpochTotals| {
             let before = self.seen.iter().find(|before| before.shares == now.shares);
-            let [candidate, baseline] = before.map_or(now.arms, |before| now.arms.since(&before.arms));
-            let [for_candidate, for_baseline] = now.shares.map(|slots| Weight::from_slots(slots).unwrap_or_default());
-            Some(EpochCounts {
-                share: CandidateShare::of(for_candidate, for_baseline)?,
-                outcomes: PerVersion { candidate: outcomes(&candidate), baseline: outcomes(&baseline) },
-                latencies: PerVersion { candidate: latencies(&candidate), baseline: latencies(&baseline) },
-                responses: PerVersion { candidate: candidate.classes, baseline: baseline.classes },
-            })
-        });
-        let counts = counts.filter(|counts| *counts != EpochCounts::none(counts.share)).collect();
+            EpochTotals { arms: before.map_or(now.arms, |before| now.arms.since(&before.arms)), ..*now }
+        };
+        let new = totals.iter().map(since).collect();
         self.seen = totals;
-        counts
+        new
     }
 
     /// What was counted by route since the last reading.
     pub(crate) fn read_routes(&mut self, canary: &CanaryStats) -> Vec<RouteCounts> {
-        let totals = canary.route_totals();
-        let mut counts = Vec::new();
-        for epoch in &totals {
-            let [for_candidate, for_baseline] = epoch.shares.map(|slots| Weight::from_slots(slots).unwrap_or_default());
-            let Some(share) = CandidateShare::of(for_candidate, for_baseline) else { continue };
+        self.new_on_routes_since(canary.route_totals()).iter().flat_map(route_counts).collect()
+    }
+
+    /// What is new in these totals.
+    pub(super) fn new_on_routes_since(&mut self, totals: Vec<RouteEpochTotals>) -> Vec<RouteEpochTotals> {
+        let since = |epoch: &RouteEpochTotals| {
             let before = self.seen_routes.iter().find(|before| before.shares == epoch.shares);
-            for (number, now) in epoch.routes.iter().enumerate() {
-                let then = before.and_then(|before| before.routes.get(number)).copied().unwrap_or_default();
-                let [candidate, baseline] = now.since(&then);
-                let new = RouteCounts {
-                    number,
-                    share,
-                    outcomes: PerVersion {
-                        candidate: outcomes_of_route(&candidate),
-                        baseline: outcomes_of_route(&baseline),
-                    },
-                    latencies: PerVersion {
-                        candidate: latencies_of_route(&candidate),
-                        baseline: latencies_of_route(&baseline),
-                    },
-                };
-                // What is overdue has no outcome yet.
-                let any = |totals: &RouteTotals| totals.requests + totals.overdue.iter().sum::<u64>() > 0;
-                counts.extend((any(&candidate) || any(&baseline)).then_some(new));
-            }
-        }
+            let then = |number: usize| before.and_then(|before| before.routes.get(number)).copied().unwrap_or_default();
+            let routes = epoch.routes.iter().enumerate().map(|(number, now)| now.since(&then(number)));
+            RouteEpochTotals { shares: epoch.shares, routes: routes.collect() }
+        };
+        let new = totals.iter().map(since).collect();
         self.seen_routes = totals;
-        counts
+        new
     }
 }
 
 /// Has the workers compare latencies with these from now on.
 pub(crate) fn compare_with(canary: &CanaryStats, thresholds: &Thresholds) {
     canary.compare_with([Side::Candidate, Side::Baseline].map(|side| thresholds.micros(side)));
+}
+
+/// The share that these slots are; none: neither side has any.
+fn share(shares: [u32; 2]) -> Option<CandidateShare> {
+    let [candidate, baseline] = shares.map(|slots| Weight::from_slots(slots).unwrap_or_default());
+    CandidateShare::of(candidate, baseline)
+}
+
+/// What is new under one share, as the judge is told; none: nothing.
+pub(super) fn epoch_counts(new: &EpochTotals) -> Option<EpochCounts> {
+    let [candidate, baseline] = &new.arms;
+    let counts = EpochCounts {
+        share: share(new.shares)?,
+        outcomes: PerVersion { candidate: outcomes(candidate), baseline: outcomes(baseline) },
+        latencies: PerVersion { candidate: latencies(candidate), baseline: latencies(baseline) },
+        responses: PerVersion { candidate: candidate.classes, baseline: baseline.classes },
+    };
+    (counts != EpochCounts::none(counts.share)).then_some(counts)
+}
+
+/// The same by route.
+pub(super) fn route_counts(new: &RouteEpochTotals) -> Vec<RouteCounts> {
+    let Some(share) = share(new.shares) else { return Vec::new() };
+    // What is overdue has no outcome yet.
+    let any = |totals: &RouteTotals| totals.requests + totals.overdue.iter().sum::<u64>() > 0;
+    let with_any = new.routes.iter().enumerate().filter(|(_, arms)| arms.iter().any(any));
+    let counts = with_any.map(|(number, [candidate, baseline])| RouteCounts {
+        number,
+        share,
+        outcomes: PerVersion { candidate: outcomes_of_route(candidate), baseline: outcomes_of_route(baseline) },
+        latencies: PerVersion { candidate: latencies_of_route(candidate), baseline: latencies_of_route(baseline) },
+    });
+    counts.collect()
 }
 
 fn outcomes(totals: &ArmTotals) -> OutcomeCounts {

@@ -11,6 +11,7 @@
 //! - [`plan`]: what a release is meant to do; [`stage`]: what every plan consists of.
 //! - [`release`]: how a service is released, as the config says it; it becomes a plan when a rollout begins.
 //! - [`counts`]: from the workers' counters to what the judge is told; [`latency_looks`]: the thresholds among it.
+//! - [`replica_counts`]: what the other replicas of a fleet have counted, for the judge of the one that leads.
 //! - [`forecast`]: how long a plan takes at the traffic that there is, and which one fits it.
 //! - [`simulate`]: what a plan will do, on simulated time and traffic.
 //! - [`run`]: the state machine that goes through them (`back`: in reverse); [`command`]: what operators say to it;
@@ -24,6 +25,7 @@ pub(crate) mod judge;
 pub(crate) mod latency_looks;
 pub(crate) mod plan;
 pub(crate) mod release;
+pub(crate) mod replica_counts;
 pub(crate) mod run;
 pub(crate) mod simulate;
 pub(crate) mod stage;

@@ -1,17 +1,38 @@
 //! What is counted of one version under one share: the counters of a worker, and their sums.
 
+use serde::{Deserialize, Serialize};
+
 use super::additive::additive;
 use super::count::Count;
 use super::response_counters::{ClassCounters, ClassTotals};
-
-/// Thresholds that latencies are compared with.
-pub(crate) const THRESHOLDS: usize = 3;
+use super::sightings::{SightingLog, TestimonyTeller};
+use super::threshold_count::THRESHOLDS;
 
 /// One worker's counters.
 #[derive(Debug, Default)]
 // Whole pairs of cache lines: the next one is prefetched in pairs, and a neighbour's writes would take both away.
 #[repr(align(128))]
-pub(crate) struct EpochCounters(pub [ArmCounters; 2]);
+pub(crate) struct EpochCounters {
+    /// The candidate's and the baseline's.
+    pub arms: [ArmCounters; 2],
+    /// Who was new, where other replicas are told.
+    pub told: [SightingLog; 2],
+}
+
+/// Where a request of one version is counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ArmTally<'c> {
+    pub counters: &'c ArmCounters,
+    /// Who is told who was new.
+    pub teller: TestimonyTeller<'c>,
+}
+
+impl EpochCounters {
+    /// Where requests of an arm are counted; `tells`: another replica is told who was new.
+    pub(crate) fn tally(&self, arm: usize, tells: bool) -> ArmTally<'_> {
+        ArmTally { counters: &self.arms[arm], teller: TestimonyTeller::new(tells.then(|| &self.told[arm])) }
+    }
+}
 
 /// Those of one version; see [`ArmTotals`].
 #[derive(Debug, Default)]
@@ -31,7 +52,7 @@ pub(crate) struct ArmCounters {
 }
 
 /// What became of the judged requests of one version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArmTotals {
     /// All of them.
     pub requests: u64,

@@ -15,13 +15,12 @@
 //! known to be warm: one that appears between two looks of the control plane is on no list, and left out.
 
 use std::net::IpAddr;
-use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use super::additive::Counters;
 pub(crate) use super::arm_counters::ArmTotals;
-use super::arm_counters::{ArmCounters, EpochCounters, THRESHOLDS};
+use super::arm_counters::EpochCounters;
 use super::arm_latencies::ArmLatencies;
 use super::canary_clients::{ClientNumber, ClientWatch};
 pub(crate) use super::canary_outcome::{Arm, CanaryBegun, CanaryOutcome, ResponseSeen};
@@ -30,7 +29,8 @@ use super::endpoint_tallies::EndpointTallies;
 use super::flights::{Flight, Flights, Requester, Told};
 use super::latency_thresholds::LatencyThresholds;
 use super::response_counters::{Asker, ResponseStats};
-use super::route_stats::{RouteCounters, RouteOutcome, RouteStats};
+use super::route_stats::{RouteCounters, RouteOutcome, RouteStats, RouteTally};
+use super::threshold_count::THRESHOLDS;
 use super::trial::{RolloutTrials, Trial};
 use super::user_sets::{ClientSets, UserSets};
 
@@ -47,14 +47,14 @@ pub struct CanaryStats {
 /// What all epochs of a rollout have in common.
 #[derive(Debug)]
 pub(super) struct CanaryRules {
-    terms: CanaryTerms,
+    pub(super) terms: CanaryTerms,
     pub(super) thresholds: LatencyThresholds,
     /// Numbers of the endpoints whose requests are judged, ascending. Asked only while some are not.
     judged: RwLock<Box<[u32]>>,
-    users: UserSets,
-    clients: ClientSets,
-    busiest: ClientWatch,
-    responses: ResponseStats,
+    pub(super) users: UserSets,
+    pub(super) clients: ClientSets,
+    pub(super) busiest: ClientWatch,
+    pub(super) responses: ResponseStats,
     pub(super) endpoints: EndpointTallies,
     pub(super) routes: Option<RouteStats>,
     /// Of variants of a flag, which have no counters of their own as versions have.
@@ -63,6 +63,8 @@ pub(super) struct CanaryRules {
     pub(super) over: AtomicBool,
     /// Whether it has ended with everything on the candidate.
     pub(super) replaced: AtomicBool,
+    /// Whether another replica is told who has testified here.
+    pub(super) tells: bool,
 }
 
 /// The counters of one share.
@@ -73,17 +75,17 @@ pub struct SplitEpoch {
     pub(crate) trial: Option<Arc<Trial>>,
     /// Slots of the candidate and of the baseline.
     pub(super) shares: [u32; 2],
-    cells: Box<[OnceLock<Box<EpochCounters>>]>,
+    pub(super) cells: Box<[OnceLock<Box<EpochCounters>>]>,
     /// By worker.
     flights: Box<[OnceLock<Flights>]>,
     /// What sweeps have counted.
-    swept: EpochCounters,
+    pub(super) swept: EpochCounters,
     /// By route, where those are judged: by worker, and the last of sweeps.
     pub(super) routes: Box<[OnceLock<Box<[RouteCounters; 2]>>]>,
 }
 
 /// The sums of all workers under one share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EpochTotals {
     /// Slots of the candidate and of the baseline.
     pub shares: [u32; 2],
@@ -108,6 +110,7 @@ impl CanaryStats {
             latencies: terms.flag.as_ref().map(|_| ArmLatencies::new(workers)),
             over: AtomicBool::new(false),
             replaced: AtomicBool::new(false),
+            tells: false,
             terms,
         };
         Self { rules: Arc::new(rules), workers, epochs: Mutex::default(), trials: None }
@@ -261,11 +264,12 @@ impl SplitEpoch {
         if let Some(client) = client.filter(|_| asker.is_some()) {
             rules.busiest.count(worker, client, arm as usize);
         }
-        let cell = &self.cells[worker].get_or_init(Box::default).0[arm as usize];
+        let tally = self.cells[worker].get_or_init(Box::default).tally(arm as usize, rules.tells);
+        let cell = tally.counters;
         let from = Requester::of(asker);
         if failed || seen != ResponseSeen::Nothing {
-            rules.count_outcome(cell, from, failed);
-            rules.responses.count(&cell.classes, &response, asker);
+            rules.count_outcome(tally, from, failed);
+            rules.responses.count(&cell.classes, &response, asker, tally.teller);
             if arm == Arm::Baseline {
                 rules.responses.learn(worker, &response);
             }
@@ -285,7 +289,8 @@ impl SplitEpoch {
                 micros: if timed { micros } else { 0 },
                 told: told.exceeded_of_route,
             };
-            routes.count(worker, &counters[arm as usize], &outcome, from);
+            let counted = RouteTally { counters: &counters[arm as usize], teller: tally.teller };
+            routes.count(worker, counted, &outcome, from);
         }
         if !timed {
             return;
@@ -296,17 +301,17 @@ impl SplitEpoch {
         let found = rules.thresholds.exceeded(arm as usize, micros);
         if rules.thresholds.compares() && told.exceeded == 0 && whole {
             cell.by_exceeded[found.exceeded].add(1);
-            rules.count_above(cell, from, 0..found.exceeded);
+            rules.count_above(tally, from, 0..found.exceeded);
         } else {
             // One that was found above a threshold before its end says nothing of those that it stays below: what is
             // left out so was left out on both sides.
-            rules.count_overdue(cell, from, told.exceeded..found.exceeded);
+            rules.count_overdue(tally, from, told.exceeded..found.exceeded);
         }
         if !rules.thresholds.asks_for_slow() || told.slow {
             return;
         }
         if found.slow {
-            rules.count_slow(cell, from);
+            rules.count_slow(tally, from);
         } else if whole {
             cell.timed.add(1);
         }
@@ -322,14 +327,15 @@ impl SplitEpoch {
         };
         for flights in self.flights.iter().filter_map(OnceLock::get) {
             flights.sweep(told, |flight, now| {
-                let cell = &self.swept.0[flight.arm];
-                rules.count_overdue(cell, flight.from, flight.told.exceeded..now.exceeded);
+                let tally = self.swept.tally(flight.arm, rules.tells);
+                rules.count_overdue(tally, flight.from, flight.told.exceeded..now.exceeded);
                 if let Some((routes, swept)) = by_route.filter(|_| now.exceeded_of_route > 0) {
                     let counters = &swept.get_or_init(Box::default)[flight.arm];
-                    routes.count_overdue(counters, flight, flight.told.exceeded_of_route..now.exceeded_of_route);
+                    let counted = RouteTally { counters, teller: tally.teller };
+                    routes.count_overdue(counted, flight, flight.told.exceeded_of_route..now.exceeded_of_route);
                 }
                 if now.slow && !flight.told.slow {
-                    rules.count_slow(cell, flight.from);
+                    rules.count_slow(tally, flight.from);
                 }
             });
         }
@@ -339,54 +345,11 @@ impl SplitEpoch {
         let mut arms = [ArmTotals::default(); 2];
         let cells = self.cells.iter().filter_map(OnceLock::get).map(|cell| &**cell);
         for cell in cells.chain([&self.swept]) {
-            for (totals, counts) in arms.iter_mut().zip(&cell.0) {
+            for (totals, counts) in arms.iter_mut().zip(&cell.arms) {
                 counts.add_to(totals);
             }
         }
         EpochTotals { shares: self.shares, arms }
-    }
-}
-
-impl CanaryRules {
-    /// Who is one draw with what is asked; none: the request is one by itself.
-    fn draw(&self, asker: Option<Asker>) -> Option<Asker> {
-        let Asker { slot, client } = asker.filter(|_| self.terms.per_key)?;
-        Some(Asker { slot, client: client.filter(|client| !self.busiest.is_front(*client)) })
-    }
-
-    /// Counts whether a request failed.
-    fn count_outcome(&self, cell: &ArmCounters, from: Requester, failed: bool) {
-        let Self { users, clients, terms, .. } = self;
-        let lost = from.slot.is_some_and(|slot| users.note(slot, failed, terms.burst_ticks));
-        cell.requests.add(1);
-        cell.draws.add(u64::from(from.is_first(&users.came, &clients.came)));
-        if failed {
-            cell.failures.add(1);
-            cell.counted_failures.add(u64::from(from.is_first(&users.failed, &clients.failed)));
-            cell.lost.add(u64::from(lost && from.is_first(&users.lost, &clients.lost)));
-        }
-    }
-
-    fn count_overdue(&self, cell: &ArmCounters, from: Requester, thresholds: Range<usize>) {
-        thresholds.clone().for_each(|threshold| cell.overdue[threshold].add(1));
-        self.count_above(cell, from, thresholds);
-    }
-
-    fn count_above(&self, cell: &ArmCounters, from: Requester, thresholds: Range<usize>) {
-        for threshold in thresholds {
-            let [users, clients] = [&self.users.latency, &self.clients.latency];
-            if from.is_first(&users.exceeded[threshold], &clients.exceeded[threshold]) {
-                cell.first_above[threshold].add(1);
-            }
-        }
-    }
-
-    fn count_slow(&self, cell: &ArmCounters, from: Requester) {
-        cell.timed.add(1);
-        cell.slow.add(1);
-        if from.is_first(&self.users.latency.slow, &self.clients.latency.slow) {
-            cell.first_slow.add(1);
-        }
     }
 }
 

@@ -9,8 +9,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::additive::{Counters, additive};
-use super::arm_counters::THRESHOLDS;
 use super::count::Count;
+use super::threshold_count::THRESHOLDS;
 
 /// Endpoints that are told apart.
 const ENDPOINTS: usize = 64;
@@ -38,7 +38,7 @@ struct EndpointCounters {
 }
 
 /// Judged requests of one endpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EndpointTotals {
     /// Those whose outcome is known.
     pub requests: u64,

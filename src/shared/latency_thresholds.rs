@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use super::arm_counters::THRESHOLDS;
 use super::flights::Told;
+use super::threshold_count::THRESHOLDS;
 
 /// No request takes so long.
 const NOTHING_SLOW: u64 = u64::MAX;

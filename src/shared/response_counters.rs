@@ -1,9 +1,12 @@
 //! How many responses of each class there were, by version and share.
 
+use serde::{Deserialize, Serialize};
+
 use super::additive::additive;
 use super::canary_clients::ClientNumber;
 use super::count::Count;
 use super::response_class::{CLASSES, ClassSet, ObservedResponse, ResponseClass};
+use super::sightings::{Testimony, TestimonyTeller};
 use super::slot_set::SlotSet;
 use super::usual_responses::UsualResponses;
 
@@ -33,7 +36,7 @@ pub(crate) struct ClassCounters {
 }
 
 /// Judged requests of a version, by the classes that their responses are in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassTotals {
     /// Those that the plan asks for.
     pub asked: u64,
@@ -82,7 +85,13 @@ impl ResponseStats {
     }
 
     /// Counts a request; `asker` is who asks if he is one draw.
-    pub(crate) fn count(&self, counters: &ClassCounters, outcome: &ResponseOutcome, asker: Option<Asker>) {
+    pub(crate) fn count(
+        &self,
+        counters: &ClassCounters,
+        outcome: &ResponseOutcome,
+        asker: Option<Asker>,
+        teller: TestimonyTeller<'_>,
+    ) {
         if !outcome.is_asked {
             return;
         }
@@ -92,9 +101,9 @@ impl ResponseStats {
         let observed = outcome.observed.as_ref();
         for class in observed.map_or(ClassSet::default(), |seen| self.usual.classes(seen, by_usual)).iter() {
             counters.by_class[class.index()].add(1);
-            if asker.is_none_or(|asker| self.is_first(class, asker)) {
-                counters.counted[class.index()].add(1);
-            }
+            let is_first = asker.is_none_or(|asker| self.is_first(class, asker));
+            let (counted, slot) = (&counters.counted[class.index()], asker.map(|asker| asker.slot));
+            teller.count_first(counted, Testimony::Class(class.index()), slot, is_first);
         }
     }
 
@@ -103,6 +112,11 @@ impl ResponseStats {
         if let Some(observed) = outcome.observed.filter(|_| outcome.is_asked && outcome.has_body) {
             self.usual.learn(worker, &observed);
         }
+    }
+
+    /// Notes what a user of another replica has got; whether it is for the first time.
+    pub(crate) fn testify(&self, class: usize, slot: u32) -> bool {
+        self.slots.get(class).is_some_and(|slots| slots.first(slot))
     }
 
     fn is_first(&self, class: ResponseClass, asker: Asker) -> bool {

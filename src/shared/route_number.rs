@@ -4,7 +4,7 @@
 pub(crate) const ROUTES: usize = 32;
 
 /// A route of a rollout, by its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RouteNumber(u8);
 
 impl RouteNumber {

@@ -17,8 +17,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
+use serde::{Deserialize, Serialize};
+
 use super::additive::{Counters, additive};
-use super::arm_counters::THRESHOLDS;
 use super::busy_routes::{BusyRoutes, SeenRoute};
 use super::canary_clients::ClientNumber;
 use super::count::Count;
@@ -27,7 +28,9 @@ use super::latency_thresholds::LatencyThresholds;
 use super::octaves;
 use super::route_name::{ROUTE_SEGMENTS_MAX, RouteName, prefixes};
 pub(crate) use super::route_number::{ROUTES, RouteNumber};
+use super::sightings::{Testimony, TestimonyTeller};
 use super::slot_set::SlotSet;
+use super::threshold_count::THRESHOLDS;
 
 /// A route has at least one in this many of the requests: what is rarer says nothing within a rollout.
 const PART_MIN: u64 = 2_000;
@@ -48,11 +51,11 @@ pub(crate) struct RouteStats {
     cells: Box<[OnceLock<Box<RouteCell>>]>,
     table: [RoutePlace; TABLE],
     names: [OnceLock<RouteName>; ROUTES],
-    known: AtomicUsize,
+    pub(super) known: AtomicUsize,
     /// By route.
     thresholds: Box<[LatencyThresholds]>,
     /// By route, where a user is one draw.
-    users: Box<[OnceLock<RouteUsers>]>,
+    pub(super) users: Box<[OnceLock<RouteUsers>]>,
     /// Clients whose failure was counted, each route at a place of its own.
     clients: SlotSet,
     /// Clients that have exceeded a threshold, each of each route at a place of its own.
@@ -76,14 +79,22 @@ struct RouteCell {
 
 /// Users who have said something of a route.
 #[derive(Debug, Default)]
-struct RouteUsers {
-    failed: SlotSet,
-    exceeded: [SlotSet; THRESHOLDS],
+pub(super) struct RouteUsers {
+    pub(super) failed: SlotSet,
+    pub(super) exceeded: [SlotSet; THRESHOLDS],
 }
 
 /// One worker's counters of a version, by route.
 #[derive(Debug, Default)]
 pub(crate) struct RouteCounters([RouteArmCounters; ROUTES]);
+
+/// Where a request of one version to a route is counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RouteTally<'c> {
+    pub counters: &'c RouteCounters,
+    /// Who is told who was new.
+    pub teller: TestimonyTeller<'c>,
+}
 
 #[derive(Debug, Default)]
 struct RouteArmCounters {
@@ -96,7 +107,7 @@ struct RouteArmCounters {
 }
 
 /// Judged requests of a version to one route.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteTotals {
     /// All of them.
     pub requests: u64,
@@ -113,7 +124,7 @@ pub struct RouteTotals {
 }
 
 /// The sums of all workers under one share, by route.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteEpochTotals {
     /// Slots of the candidate and of the baseline.
     pub shares: [u32; 2],
@@ -177,7 +188,7 @@ impl RouteStats {
         route
     }
 
-    fn hash(&self, prefix: &[u8]) -> u64 {
+    pub(super) fn hash(&self, prefix: &[u8]) -> u64 {
         self.hashes.hash_one(prefix).max(1)
     }
 
@@ -186,23 +197,25 @@ impl RouteStats {
         self.table.iter().cycle().skip(first).take(TABLE)
     }
 
-    fn find(&self, hash: u64) -> Option<RouteNumber> {
+    pub(super) fn find(&self, hash: u64) -> Option<RouteNumber> {
         let mut taken = self.places(hash).map(|place| (place.hash.load(Acquire), place)).take_while(|(of, _)| *of != 0);
         let (_, place) = taken.find(|(of, _)| *of == hash)?;
         usize::try_from(place.number.load(Relaxed)).ok().and_then(RouteNumber::new)
     }
 
     /// Counts a request that has ended, of one who asks.
-    pub(crate) fn count(&self, worker: usize, counters: &RouteCounters, outcome: &RouteOutcome, from: Requester) {
+    pub(crate) fn count(&self, worker: usize, counted: RouteTally<'_>, outcome: &RouteOutcome, from: Requester) {
         let RouteOutcome { route, arm, is_baseline, failed, is_known, is_whole, micros, told } = *outcome;
         let number = route.index();
-        let (Some(counts), Some(thresholds)) = (counters.0.get(number), self.thresholds.get(number)) else { return };
+        let (Some(counts), Some(thresholds)) = (counted.counters.0.get(number), self.thresholds.get(number)) else {
+            return;
+        };
         counts.requests.add(u64::from(is_known));
         if failed {
             counts.failures.add(1);
             let is_first =
                 is_first_of_client(from, &self.clients, number) && self.is_first(number, from, |users| &users.failed);
-            counts.counted_failures.add(u64::from(is_first));
+            counted.teller.count_first(&counts.counted_failures, Testimony::FailedOnRoute(route), from.slot, is_first);
         }
         if is_baseline
             && is_whole
@@ -220,7 +233,7 @@ impl RouteStats {
         } else {
             counts.overdue.iter().take(exceeded).skip(told).for_each(|count| count.add(1));
         }
-        self.count_above(counts, route, from, told..exceeded);
+        self.count_above(counted, route, from, told..exceeded);
     }
 
     /// How many thresholds of its route a request in flight has exceeded.
@@ -230,19 +243,21 @@ impl RouteStats {
     }
 
     /// Counts a request that is found above these thresholds of its route before its end.
-    pub(crate) fn count_overdue(&self, counters: &RouteCounters, flight: &Flight, thresholds: Range<usize>) {
+    pub(crate) fn count_overdue(&self, counted: RouteTally<'_>, flight: &Flight, thresholds: Range<usize>) {
         let Some(route) = flight.route else { return };
-        let Some(counts) = counters.0.get(route.index()) else { return };
+        let Some(counts) = counted.counters.0.get(route.index()) else { return };
         counts.overdue.iter().take(thresholds.end).skip(thresholds.start).for_each(|count| count.add(1));
-        self.count_above(counts, route, flight.from, thresholds);
+        self.count_above(counted, route, flight.from, thresholds);
     }
 
-    fn count_above(&self, counts: &RouteArmCounters, route: RouteNumber, from: Requester, thresholds: Range<usize>) {
+    fn count_above(&self, counted: RouteTally<'_>, route: RouteNumber, from: Requester, thresholds: Range<usize>) {
+        let Some(counts) = counted.counters.0.get(route.index()) else { return };
         for threshold in thresholds {
             let kind = route.index() * THRESHOLDS + threshold;
             let is_first = is_first_of_client(from, &self.slow_clients, kind)
                 && self.is_first(route.index(), from, |users| &users.exceeded[threshold]);
-            counts.first_above[threshold].add(u64::from(is_first));
+            let testimony = Testimony::AboveOnRoute(route, threshold);
+            counted.teller.count_first(&counts.first_above[threshold], testimony, from.slot, is_first);
         }
     }
 
@@ -293,18 +308,22 @@ impl RouteStats {
             return;
         }
         for (number, name) in (known..ROUTES).zip(self.busiest()) {
-            let hash = self.hash(name.as_bytes());
-            let Some(place) = self.places(hash).find(|place| place.hash.load(Relaxed) == 0) else { return };
-            if let Some(name_place) = self.names.get(number) {
-                name_place.get_or_init(|| name);
-            }
-            if let Some(users) = self.users.get(number) {
-                users.get_or_init(RouteUsers::default);
-            }
-            place.number.store(number as u64, Relaxed);
-            place.hash.store(hash, Release);
-            self.known.store(number + 1, Release);
+            self.give_place(number, name);
         }
+    }
+
+    pub(super) fn give_place(&self, number: usize, name: RouteName) {
+        let hash = self.hash(name.as_bytes());
+        let Some(place) = self.places(hash).find(|place| place.hash.load(Relaxed) == 0) else { return };
+        if let Some(name_place) = self.names.get(number) {
+            name_place.get_or_init(|| name);
+        }
+        if let Some(users) = self.users.get(number) {
+            users.get_or_init(RouteUsers::default);
+        }
+        place.number.store(number as u64, Relaxed);
+        place.hash.store(hash, Release);
+        self.known.store(number + 1, Release);
     }
 
     /// Those that have no place yet, the busiest first. What has a route of its own below it counts for that one.
@@ -370,6 +389,10 @@ mod tests {
         RouteStats::new(2, true)
     }
 
+    fn tally(counters: &RouteCounters) -> RouteTally<'_> {
+        RouteTally { counters, teller: TestimonyTeller::new(None) }
+    }
+
     fn names(stats: &RouteStats) -> Vec<String> {
         stats.names().map(|name| name.text()).collect()
     }
@@ -429,7 +452,7 @@ mod tests {
                 micros: 1,
                 told: 0,
             };
-            stats.count(0, &counters, &outcome, Requester { slot: Some(7), client: None });
+            stats.count(0, tally(&counters), &outcome, Requester { slot: Some(7), client: None });
             let mut totals = RouteTotals::default();
             counters.0[route.index()].add_to(&mut totals);
             (totals.failures, totals.counted_failures)
@@ -452,7 +475,7 @@ mod tests {
             let (is_known, is_whole, micros) = (true, true, 25);
             let outcome = RouteOutcome { route, arm, is_baseline, failed, is_known, is_whole, micros, told: 0 };
             let client = Some(clients.number(address.into()));
-            stats.count(0, &counters, &outcome, Requester::of(Some(Asker { slot, client })));
+            stats.count(0, tally(&counters), &outcome, Requester::of(Some(Asker { slot, client })));
             let mut totals = RouteTotals::default();
             counters.0[0].add_to(&mut totals);
             (totals.counted_failures, totals.first_above)
@@ -473,7 +496,7 @@ mod tests {
             let (arm, is_baseline, failed) = (1, true, false);
             let outcome =
                 RouteOutcome { route, arm, is_baseline, failed, is_known: is_whole, is_whole, micros, told: 0 };
-            stats.count(0, &counters, &outcome, Requester::default());
+            stats.count(0, tally(&counters), &outcome, Requester::default());
         };
         let time = |micros| end(micros, true);
         time(30_000_000);

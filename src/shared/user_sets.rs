@@ -6,9 +6,9 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use super::arm_counters::THRESHOLDS;
 use super::failure_runs::FailureRuns;
 use super::slot_set::SlotSet;
+use super::threshold_count::THRESHOLDS;
 
 /// What users have said already.
 #[derive(Debug, Default)]

@@ -9,8 +9,8 @@
 //! - A baseline that is unhealthy is no objection to a candidate that is proved to fail less (the whole ratio, with
 //!   95 % confidence, is below 1) and is well itself: it is the remedy.
 //! - **Hold** otherwise. The reasons are asked in the order of what an operator should know first: a suspicion,
-//!   responses that are others, a metric or a guardrail, an unhealthy baseline, then what time will mend, and last an
-//!   error budget of which too little is left.
+//!   responses that are others, a metric or a guardrail, an unhealthy baseline, then what time will mend, an error
+//!   budget of which too little is left, and last a replica that does not say what its users have met.
 
 use std::time::Duration;
 
@@ -46,6 +46,15 @@ impl Judge {
     /// What should become of the candidate now. Allocates nothing.
     #[must_use]
     pub fn decision(&self, bake: Bake) -> JudgeDecision {
+        let decision = self.decision_on_counts(bake);
+        if decision == JudgeDecision::Advance && self.silent.is_some() {
+            let why = HoldReason::SilentReplica;
+            return JudgeDecision::Hold { why, expired: self.hold_left(why, bake) == Some(Duration::ZERO) };
+        }
+        decision
+    }
+
+    fn decision_on_counts(&self, bake: Bake) -> JudgeDecision {
         if let Some(pairs) = self.pairs.as_ref().filter(|_| self.mirroring) {
             return pairs.decision(bake, |why| self.hold_left(why, bake));
         }
@@ -158,6 +167,7 @@ impl Judge {
             guardrail: self.leading_guardrail().and_then(|watch| self.guardrail_finding(watch)),
             guardrails: self.guardrail_findings(),
             budget: self.holding_budget(),
+            silent: self.silent.clone(),
             pairs: None,
             baseline_recent: self.health.recent(),
             pace: self.pace(),

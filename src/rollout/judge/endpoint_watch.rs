@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_secs(5);
 const LOOKS: usize = 60;
 
 /// What was counted of an endpoint of the candidate since the rollout began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EndpointCounts {
     /// Its address.
     pub address: SocketAddr,

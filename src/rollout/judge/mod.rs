@@ -26,6 +26,7 @@
 //! - [`stretch`]: since when it is bad. [`endpoint_watch`]: on which endpoint.
 //! - [`own_metric`] (`metric_record`, [`metric_text`]): what the plan asks a metrics server, and what its answers mean.
 //! - [`guardrail`] (`guardrail_record`, [`guardrail_text`]): what users do, which must not get worse.
+//! - `silent_replica`: when not all of the fleet is heard.
 //! - [`ratio`]: how much worse, as an interval for people. [`power`]: how many requests it takes.
 //! - `tick`: folding evidence in. `decision`: roll back, advance or hold. [`verdict`]: the decision with its evidence
 //!   and one sentence (`summary`, `figures`).
@@ -116,6 +117,7 @@ pub(crate) mod route_finding;
 mod route_test;
 pub(crate) mod routes;
 mod seen_bursts;
+mod silent_replica;
 pub(crate) mod spent_budget;
 mod stakes;
 pub(crate) mod stretch;

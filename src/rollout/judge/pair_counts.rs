@@ -3,7 +3,7 @@
 use crate::shared::additive::additive;
 
 /// What came of requests that both versions got.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PairCounts {
     /// All of them.
     pub pairs: u64,

@@ -47,6 +47,7 @@ pub(crate) fn of(
                     let needed = needed.map_or_else(|| "too many".to_owned(), |needed| thousands(needed as f64));
                     format!("not enough data: {} of {needed} pairs", thousands(judged as f64))
                 }
+                HoldReason::SilentReplica => "a replica of the fleet does not say what it has counted".to_owned(),
                 HoldReason::Baking
                 | HoldReason::Responses
                 | HoldReason::Metric

@@ -258,6 +258,7 @@ pub(crate) fn hold_text(why: HoldReason, findings: &JudgeFindings, settings: &Ju
         HoldReason::Guardrail => guardrail_hold(findings, names),
         HoldReason::NoGuardrailData => guardrail_text::leading(findings, names),
         HoldReason::Budget => findings.budget.map_or_else(String::new, |budget| budget.text()),
+        HoldReason::SilentReplica => findings.silent.as_deref().unwrap_or_default().to_owned(),
         // Said of pairs only, by their own words.
         HoldReason::Differences => "responses to copies differ".to_owned(),
         HoldReason::BaselineUnhealthy => {

@@ -106,6 +106,8 @@ pub struct Judge {
     pub(crate) guardrails: Vec<GuardrailWatch>,
     /// The error budget, if too little of it is left.
     pub(super) spent_budget: Option<SpentBudget>,
+    /// The replicas that do not say what they have counted, and why.
+    pub(super) silent: Option<Arc<str>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -159,6 +161,7 @@ impl Judge {
             metrics: Vec::new(),
             guardrails: Vec::new(),
             spent_budget: None,
+            silent: None,
         }
     }
 

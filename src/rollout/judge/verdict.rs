@@ -1,5 +1,6 @@
 //! What the judge answers: the decision, and everything that led to it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -87,6 +88,8 @@ pub enum HoldReason {
     NoGuardrailData,
     /// Less is left of the error budget than the plan asks for.
     Budget,
+    /// A replica of the fleet does not say what it has counted.
+    SilentReplica,
     /// More of the pairs differ than the step allows.
     Differences,
     /// The baseline itself fails; see [`super::baseline_health`].
@@ -212,6 +215,8 @@ pub struct JudgeFindings {
     pub routes: usize,
     /// The error budget, if too little of it is left.
     pub budget: Option<SpentBudget>,
+    /// The replicas of the fleet that do not say what they have counted, and why, if there are any.
+    pub silent: Option<Arc<str>>,
     /// The baseline's recent requests, and how many of them failed.
     pub baseline_recent: (u64, u64),
     /// How many requests of the candidate were judged a second in this step.
@@ -283,6 +288,7 @@ mod tests {
             HoldReason::Guardrail,
             HoldReason::NoGuardrailData,
             HoldReason::Budget,
+            HoldReason::SilentReplica,
             HoldReason::Differences,
             HoldReason::BaselineUnhealthy,
             HoldReason::WarmingUp,
@@ -297,6 +303,7 @@ mod tests {
             "guardrail",
             "no_guardrail_data",
             "budget",
+            "silent_replica",
             "differences",
             "baseline_ill",
             "warming_up",

@@ -33,6 +33,11 @@ impl Rollout {
         self.judges.iter_mut().zip(spent).for_each(|(judge, spent)| judge.note_budget(spent));
     }
 
+    /// Notes the replicas of the fleet that do not say what they have counted, and why; none: all do.
+    pub(crate) fn note_silent(&mut self, silent: Option<&Arc<str>>) {
+        self.judges.iter_mut().for_each(|judge| judge.note_silent(silent.cloned()));
+    }
+
     /// Has the first judge watch these guardrails: the users of all services are counted together.
     pub fn watch_guardrails(&mut self, guardrails: &[Arc<Guardrail>]) {
         if let Some(judge) = self.judges.first_mut() {

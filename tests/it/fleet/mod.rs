@@ -3,6 +3,7 @@
 mod away;
 mod clocks;
 pub(crate) mod etcd;
+mod evidence;
 mod figures;
 mod joining;
 mod leader;

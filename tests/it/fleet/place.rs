@@ -30,6 +30,11 @@ impl Place {
         Self { folder: tempfile::tempdir().unwrap(), etcd, v1: origin("v1"), v2: origin("v2") }
     }
 
+    /// The same with these versions.
+    pub(super) fn of(v1: Origin, v2: Origin) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), etcd: Etcd::start(), v1, v2 }
+    }
+
     /// The config of a replica; `fleet` are more lines of its section, `more` what follows.
     pub(crate) fn config(&self, name: &str, fleet: &str, more: &str) -> String {
         let nowhere: SocketAddr = ([127, 0, 0, 1], 0).into();

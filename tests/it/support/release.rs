@@ -41,12 +41,18 @@ pub(crate) struct Mood {
     /// Those that failed, and when the first one did.
     pub(crate) failed: AtomicU64,
     first_failed: Mutex<Option<Instant>>,
+    last_asked: Mutex<Option<Instant>>,
 }
 
 impl Mood {
     /// When the first request failed.
     pub(crate) fn first_failed(&self) -> Option<Instant> {
         *self.first_failed.lock().unwrap()
+    }
+
+    /// When the last request came.
+    pub(crate) fn last_asked(&self) -> Option<Instant> {
+        *self.last_asked.lock().unwrap()
     }
 
     /// Whether the request that has just been counted is one too many.
@@ -65,6 +71,7 @@ impl Mood {
     /// Its next answer.
     pub(crate) fn reply(&self, body: &str) -> Reply {
         let call = self.calls.fetch_add(1, SeqCst);
+        *self.last_asked.lock().unwrap() = Some(Instant::now());
         let delay = Reply::default().pause(self.delay_ms.load(SeqCst));
         // Spread evenly, and the same in every run.
         if self.is_beyond_capacity() || call * 389 % 1_000 < self.failing.load(SeqCst) {
