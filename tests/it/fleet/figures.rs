@@ -43,6 +43,8 @@ fn flip(leader: &Process, number: u64) -> u64 {
     let to = if number.is_multiple_of(2) { "v2" } else { "v1" };
     let answer = leader.send(Method::POST, "/v1/services/shop/flip", json!({ "to": to })).unwrap();
     assert_eq!(answer["fleet"]["lagging"], json!([]), "{answer}");
+    // That it has it itself, it tells the others beside the answer.
+    eventually("all is written", || fleet(leader)["lagging"] == json!([]));
     answer["fleet"]["waited_ms"].as_u64().unwrap()
 }
 
