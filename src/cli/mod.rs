@@ -7,6 +7,7 @@ pub mod change;
 pub mod chaos;
 pub mod check;
 pub mod client;
+pub mod completions;
 mod config_words;
 pub mod demo;
 pub mod diff;
@@ -19,10 +20,14 @@ mod flag_import;
 mod flag_show;
 pub mod fleet;
 pub mod history;
+pub mod import;
+pub mod init;
 mod layout;
+pub mod man;
 pub mod mirror;
 mod option_words;
 pub(crate) mod picture;
+pub mod probe;
 pub mod rollout;
 pub mod run;
 mod signals;
@@ -97,6 +102,8 @@ pub struct Remote {
 #[derive(Subcommand, Debug)]
 enum Command {
     Demo(demo::DemoArgs),
+    Init(init::InitArgs),
+    Import(import::ImportArgs),
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Status(status::StatusArgs),
@@ -117,6 +124,9 @@ enum Command {
     Drain(endpoint::DrainArgs),
     Ready(endpoint::ReadyArgs),
     Upgrade(upgrade::UpgradeArgs),
+    Probe(probe::ProbeArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// Reads the arguments and does what they say.
@@ -130,11 +140,14 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
         }
     };
+    let written_admin = cli.remote.admin.clone();
     let remote = &cli.remote.with_environment(|name| std::env::var_os(name).filter(|value| !value.is_empty()));
     let done = match cli.command {
         Command::Demo(args) => return demo::run(&args),
         Command::Run(args) => return run::run(&args),
         Command::Check(args) => return check::run(&args, remote.json),
+        Command::Init(args) => init::run(written_admin.as_deref(), args),
+        Command::Import(args) => import::run(&args),
         Command::Status(args) => status::run(remote, &args),
         Command::Shift(args) => change::shift(remote, args),
         Command::Flip(args) => change::flip(remote, args),
@@ -153,6 +166,12 @@ pub fn main() -> ExitCode {
         Command::Drain(args) => endpoint::drain(remote, args),
         Command::Ready(args) => endpoint::ready(remote, args),
         Command::Upgrade(args) => upgrade::run(remote, args),
+        Command::Probe(args) => probe::run(remote, &args),
+        Command::Completions(args) => {
+            completions::run(&args);
+            Ok(())
+        }
+        Command::Man(args) => man::run(&args),
     };
     done.map_or_else(|error| error.exit(remote.json), |()| ExitCode::SUCCESS)
 }
@@ -175,6 +194,9 @@ pub enum CommandError {
     /// A rollout that was followed did not come to its good end.
     #[error("the rollout was not completed: {0}")]
     Unfinished(String),
+    /// What is done on this machine, or a proxy that is not ready.
+    #[error("{0}")]
+    Failed(String),
     /// The hypothesis of a chaos experiment that was followed did not hold.
     #[error("{0}")]
     NotHeld(String),
@@ -195,7 +217,7 @@ impl CommandError {
         match self {
             Self::Usage(_) | Self::Call(CallError::Address(_) | CallError::Tls(_)) => EXIT_USAGE,
             Self::Declined(_) => EXIT_DECLINED,
-            Self::Call(_) | Self::Unknown(_) | Self::Unfinished(_) | Self::NotHeld(_) => EXIT_FAILED,
+            Self::Call(_) | Self::Unknown(_) | Self::Failed(_) | Self::Unfinished(_) | Self::NotHeld(_) => EXIT_FAILED,
         }
     }
 
@@ -206,6 +228,7 @@ impl CommandError {
             Self::Call(error) | Self::Declined(error) => Some(error.to_json()),
             Self::Usage(_) => Some(problem("wrong usage")),
             Self::Unknown(_) => Some(problem("not found")),
+            Self::Failed(_) => Some(problem("failed")),
             Self::Unfinished(_) | Self::NotHeld(_) => None,
         }
     }

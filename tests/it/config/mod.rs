@@ -1,6 +1,7 @@
 //! The config as text and as files that people save while the proxy runs.
 
 mod files;
+mod import;
 mod saves;
 mod text;
 mod variables;
