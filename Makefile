@@ -34,6 +34,9 @@ UPGRADES ?= 500
 FUZZ_SECONDS ?= 120
 FUZZ_THREADS ?= $(shell nproc)
 
+# Where `.ci/tools deploy` puts its programs.
+DEPLOY = $${CARGO_TARGET_DIR:-target}/deploy/bin
+
 export CARGO_TERM_COLOR ?= auto
 
 # Clippy's driver as the compiler of our own packages: one compilation says what the lints find, and makes the tests.
@@ -43,7 +46,7 @@ ONCE = RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/.ci/rustc CLIPPY_ARGS=-Dwarnings cargo 
 # Most tests wait for something most of the time; with more of them at once the few that work keep others waiting too long.
 THREADS ?= $(shell expr 4 '*' $$(nproc))
 
-.PHONY: judge-table judge-live chaos-table test needs tools fmt lint doc soak fuzz testssl flagd-oracle experiments-oracle bench bench-flip bench-growth bench-experiments bench-ofrep bench-guard bench-peers bench-idle golden peers pgo console-load screenshots fleet
+.PHONY: judge-table judge-live chaos-table test needs tools fmt lint doc soak fuzz testssl flagd-oracle experiments-oracle bench bench-flip bench-growth bench-experiments bench-ofrep bench-guard bench-peers bench-idle golden peers pgo console-load screenshots fleet deb tarball packaging deploy-check
 
 # Benches are checked and linted, but not linked and not run. Rollouts are judged on what is measured, so fewer of them run at
 # once, and those that judge by the clock come last: beside too many others both versions are late by more than what is to be found.
@@ -180,6 +183,32 @@ bench-idle:
 # Measures what other proxies that are installed here (nginx, haproxy, envoy) answer to the cases of docs/conformance.md.
 peers:
 	PEERS=1 UPDATE_GOLDEN=1 cargo test --test it -- --test-threads=1 http_ conformance
+
+# Packages, in target/packaging, of the binary that is optimized as a whole: a .deb, and a tarball whose binary tells what it is
+# made of (cargo-auditable) beside a list of it (CycloneDX). BINARY=... packs one that is there already.
+deb: packaging
+	@.ci/tools packages
+	deploy/package deb
+
+tarball: packaging
+	@.ci/tools packages
+	deploy/package tarball
+
+packaging:
+	@.ci/tools packages
+	$(if $(BINARY),,cargo auditable build --locked --profile dist --bin pointsman)
+	deploy/package files $(or $(BINARY),$${CARGO_TARGET_DIR:-target}/dist/pointsman)
+
+# Validates what is for other programs: the Dockerfile, the files of Compose, Kubernetes and Prometheus, and the unit of systemd.
+deploy-check:
+	@.ci/tools deploy
+	$(DEPLOY)/hadolint Dockerfile
+	$(DEPLOY)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose/compose.yaml
+	promtool check rules deploy/prometheus/rules.yml
+	for each in base fleet; do \
+		kubectl kustomize deploy/kubernetes/$$each >target/$$each.yaml && \
+		$(DEPLOY)/kubernetes-validate --strict target/$$each.yaml || exit 1; done
+	systemd-analyze security --offline=true --no-pager --threshold=16 deploy/pointsman.service
 
 # Writes the expected outputs of the golden tests anew; read the difference before it is committed.
 golden:

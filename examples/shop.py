@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A version of a program, as an upstream: `shop.py PORT VERSION [FAILING]`.
 
-It says its version. FAILING (0 to 1) is the share of the requests that it fails. SIGHUP reads the version anew from the file
-`VERSION_FILE` names, which is how the example of a rolling release upgrades it.
+It listens on 127.0.0.1, or on SHOP_ADDRESS, and says its version. FAILING (0 to 1) is the share of the requests that it fails.
+SIGHUP reads the version anew from the file VERSION_FILE names, which is how the example of a rolling release upgrades it.
 """
 import os
 import random
@@ -36,4 +36,4 @@ class Shop(BaseHTTPRequestHandler):
 
 
 signal.signal(signal.SIGHUP, upgrade)
-ThreadingHTTPServer(("127.0.0.1", port), Shop).serve_forever()
+ThreadingHTTPServer((os.environ.get("SHOP_ADDRESS", "127.0.0.1"), port), Shop).serve_forever()
