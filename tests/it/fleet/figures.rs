@@ -10,8 +10,8 @@ use serde_json::json;
 use super::place::{Beside, Place, fleet, is_together, know_each_other, leads, of_user, replicas};
 use super::simulated::Simulated;
 use crate::support::client;
-use crate::support::eventually_within;
 use crate::support::process::Process;
+use crate::support::{eventually, eventually_within};
 
 /// A lease and what comes after it, on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
