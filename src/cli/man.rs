@@ -28,6 +28,8 @@ pub fn run(args: &ManArgs) -> Result<(), CommandError> {
         text::print(&page(command));
         return Ok(());
     };
+    std::fs::create_dir_all(folder)
+        .map_err(|error| CommandError::Failed(format!("cannot make {}: {error}", folder.display())))?;
     let mut written = 0;
     write(command, folder, &mut written)?;
     text::print(&format!("wrote {written} pages to {}\n", folder.display()));

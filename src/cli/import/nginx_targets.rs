@@ -73,6 +73,8 @@ impl<'d> PassTargets<'d> {
         self.follow(PassChoice { template: authority, port, line, left: CHAIN_MAX }, 1, &mut outcome);
         if outcome.target.versions.len() == 1 {
             self.weigh(&mut outcome);
+        } else {
+            self.leave_weights_out(&mut outcome);
         }
         outcome.target
     }
@@ -169,6 +171,17 @@ impl<'d> PassTargets<'d> {
         Some(versions.len() - 1)
     }
 
+    /// Servers of one upstream with other weights, beside other upstreams: a version is one of those.
+    fn leave_weights_out(&self, outcome: &mut PassOutcome<'_>) {
+        for version in &outcome.target.versions {
+            let Some(upstream) = self.upstreams.get(version.name.as_str()) else { continue };
+            if by_weight(&servers(upstream, &mut ConfigDraft::default())).len() > 1 {
+                let why = "servers of one version get the same part of its requests, whatever their weights";
+                outcome.draft.leave_out(upstream.line, &upstream.shown(), why);
+            }
+        }
+    }
+
     /// Servers of one upstream with other weights are versions of their own.
     fn weigh(&self, outcome: &mut PassOutcome<'_>) {
         let Some(upstream) = self.upstreams.get(outcome.target.versions[0].name.as_str()) else { return };
@@ -247,7 +260,11 @@ fn sticky(key: &str, line: usize, draft: &mut ConfigDraft) -> Vec<String> {
         }
     }
     if sources.len() > 1 {
-        let why = format!("a key is one value here, the first that is there of {}", sources.join(", "));
+        // All have an address, so that nothing after it would ever be asked for; and many users have one browser.
+        sources.sort_by_key(|source| source == "ip");
+        sources.dedup();
+        sources.retain(|source| source != "header:user-agent");
+        let why = format!("a key is one value here: {}", sources.join(", else "));
         draft.leave_out(line, &format!("split_clients {key:?}"), &why);
     }
     sources
