@@ -37,11 +37,7 @@ impl Team {
         let all = (1..=3).map(|number| {
             let name = format!("edge-{number}");
             let at = Place::at(&place.etcd.url()).replace("20s", "100ms");
-            let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let text = place.config(&name, &format!("{at}\nadvertise = \"http://127.0.0.1:{port}\""), MORE);
-            let text =
-                text.replace("[admin]\naddress = \"127.0.0.1:0\"", &format!("[admin]\naddress = \"127.0.0.1:{port}\""));
-            Process::start(&place.write(&name, &text))
+            Process::start(&place.write(&name, &place.config(&name, &at, MORE)))
         });
         let team = Self { all: all.collect(), _place: place };
         for replica in &team.all {

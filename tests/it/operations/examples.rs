@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::external_tools::{installed, python};
+use crate::support::pki::set_mode;
 
 /// All of them; a folder that is not listed here fails the test.
 const EXAMPLES: [&str; 7] = ["blue-green", "canary", "first-split", "fleet", "gitops", "group", "rolling"];
@@ -46,16 +47,23 @@ fn the_compose_file_of_a_fleet_is_one_and_its_config_is_good() {
         .arg(folder.join("compose.yaml"));
     let checked = checker.output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&[checked.stdout, checked.stderr].concat()));
+    // What Compose puts in its place is a file with a token.
+    let here = tempfile::tempdir().unwrap();
+    let (token, config) = (here.path().join("token"), here.path().join("compose.toml"));
+    std::fs::write(&token, "a-token-of-some-length-for-the-fleet").unwrap();
+    set_mode(&token, 0o600);
+    let text = std::fs::read_to_string(folder.join("compose.toml")).unwrap();
+    std::fs::write(&config, text.replace("/run/secrets/fleet", token.to_str().unwrap())).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
-    let checked = command.arg("check").arg("--config").arg(folder.join("compose.toml")).output().unwrap();
+    let checked = command.arg("check").arg("--config").arg(&config).env("EDGE", "edge-1").output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&[checked.stdout, checked.stderr].concat()));
-    // What Compose reads of it, as another reader of YAML: each replica is called as its host.
+    // What Compose reads of it, as another reader of YAML: each replica has a name.
     let script = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
     let read = Command::new(&python).args(["-c", script]).arg(folder.join("compose.yaml")).output().unwrap();
     let read: serde_json::Value = serde_json::from_slice(&read.stdout).unwrap();
     for name in ["edge-1", "edge-2", "edge-3"] {
         let service = &read["services"][name];
         assert_eq!((&service["image"], &service["build"]), (&"pointsman".into(), &"../..".into()), "{service}");
-        assert_eq!(service["hostname"], name);
+        assert_eq!(service["environment"]["EDGE"], name);
     }
 }
