@@ -19,6 +19,8 @@ pub struct FleetHandle {
     pub(crate) config: Arc<FleetConfig>,
     /// What is known of it.
     pub(crate) facts: watch::Receiver<FleetFacts>,
+    /// Stands for this replica: another one of its name has another one.
+    pub(crate) replica: Arc<str>,
     pub(super) writer: Handle,
     /// Has the keeper look at once.
     pub(super) again: Arc<Notify>,

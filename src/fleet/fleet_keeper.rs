@@ -121,6 +121,7 @@ impl FleetKeeper {
         let asked = FleetHandle {
             config: Arc::clone(&config),
             facts: facts.subscribe(),
+            replica: own.replica.as_str().into(),
             writer: handle.clone(),
             again: Arc::clone(&again),
         };

@@ -75,6 +75,14 @@ pub(crate) enum ReplicaFault {
         /// What came with it.
         said: String,
     },
+    /// Another replica.
+    #[error(
+        "at {0}, its admin API as it says, found another replica; set fleet.advertise in its config to where this one reaches it"
+    )]
+    Other(String),
+    /// There is another leader.
+    #[error("it takes itself for the leader")]
+    Leads,
     /// Not what is asked for.
     #[error("found an answer that cannot be read ({0}); is it of another version of pointsman?")]
     Answer(serde_json::Error),

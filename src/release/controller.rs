@@ -23,6 +23,7 @@ use super::evidence_over_time::EvidenceOverTime;
 use super::fleet_evidence::FleetEvidence;
 use super::guardrail_counting::GuardrailLedger;
 use super::leader_telling::Onlooked;
+use super::replica_evidence::NotCounted;
 use super::rollout_handle::{Order, OrderedBy, RolloutCall, RolloutError, RolloutHandle};
 use super::saved::Saved;
 use super::task_answer::TaskAnswer;
@@ -98,6 +99,8 @@ pub struct RolloutController {
     pub(crate) finished: BTreeMap<u64, Saved>,
     /// Those that the leader of the fleet makes happen: the workers of this replica count for them.
     pub(crate) beside: BTreeMap<u64, Onlooked>,
+    /// Those of them that they do not count for.
+    pub(crate) not_counted: BTreeMap<u64, NotCounted>,
     /// What the other replicas have counted, while this one leads.
     pub(crate) others: Option<FleetEvidence>,
     pub(crate) gauges: watch::Sender<Vec<RolloutGauge>>,
@@ -143,6 +146,7 @@ impl RolloutController {
             running: BTreeMap::new(),
             finished: BTreeMap::new(),
             beside: BTreeMap::new(),
+            not_counted: BTreeMap::new(),
             others: None,
             gauges,
             briefs,
@@ -208,9 +212,9 @@ impl RolloutController {
         }
         let beside = std::mem::take(&mut self.beside);
         beside.values().for_each(|seen| seen.run.count_out(&self.deps.registry, CanaryEnd::Interrupted));
-        self.others = None;
         self.finished.clear();
-        (self.last_id, self.answers) = (None, mpsc::channel(ANSWERS_MAX));
+        self.not_counted.clear();
+        (self.last_id, self.answers, self.others) = (None, mpsc::channel(ANSWERS_MAX), None);
     }
 
     pub(crate) fn now(&self) -> Duration {

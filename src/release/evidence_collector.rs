@@ -118,6 +118,14 @@ impl CountingTerms {
     }
 }
 
+/// Where a service is in the table.
+#[derive(Clone, Copy)]
+pub(crate) struct ServicePlace<'t> {
+    pub service: &'t Service,
+    /// What is compared of it.
+    pub pair: Option<&'t CanaryPair>,
+}
+
 /// What a tick brings, in a form that evidence can borrow from.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CollectedEvidence {
@@ -235,20 +243,21 @@ impl EvidenceCollector {
         reading
     }
 
-    /// All that was counted until now, for the replica that leads.
+    /// All that was counted until now, for the replica that leads; while the service is gone, what was counted before.
     pub(crate) fn count(
         &mut self,
         now: Duration,
-        service: &Service,
-        pair: Option<&CanaryPair>,
+        at: Option<ServicePlace<'_>>,
         terms: &CountingTerms,
     ) -> ReplicaCounts {
-        let Some(reading) = self.look_after(now, service, pair, terms) else { return ReplicaCounts::default() };
+        let reading = at.and_then(|at| self.look_after(now, at.service, at.pair, terms));
         // First who was new: who is told of has been counted by then.
         let sightings = self.canary.take_sightings();
-        let PerVersion { candidate, baseline } = &reading.latencies;
-        let latencies = [candidate, baseline].map(TimedBuckets::of);
-        ReplicaCounts { sightings, latencies, endpoints: reading.of_endpoints, ..self.counted() }
+        let counted = ReplicaCounts { sightings, ..self.counted() };
+        let Some(CollectedEvidence { latencies, of_endpoints, users, .. }) = reading else { return counted };
+        let PerVersion { candidate, baseline } = &latencies;
+        let latencies = Some([candidate, baseline].map(TimedBuckets::of));
+        ReplicaCounts { latencies, endpoints: Some(of_endpoints), users, ..counted }
     }
 
     /// The counts alone: nothing is different afterwards.

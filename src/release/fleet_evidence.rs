@@ -19,7 +19,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::others_counted::HeardRollout;
-use super::replica_evidence::{CountedRollout, EvidenceAnswer, EvidenceQuestion};
+use super::replica_evidence::{CountedRollout, EvidenceAnswer, EvidenceQuestion, NotCounted};
 use crate::fleet::FleetMember;
 use crate::fleet::fleet_handle::FleetHandle;
 use crate::fleet::replica_client::{ReplicaCall, ReplicaClient, ReplicaFault};
@@ -47,9 +47,16 @@ const ANSWERS_MAX: usize = 1024;
 pub(crate) struct FleetEvidence {
     fleet: FleetHandle,
     client: ReplicaClient,
-    question: watch::Sender<Arc<EvidenceQuestion>>,
+    question: watch::Sender<Arc<PacedQuestion>>,
     answers: (mpsc::Sender<Heard>, mpsc::Receiver<Heard>),
     asked: BTreeMap<String, AskedReplica>,
+}
+
+/// What is asked, and how often.
+#[derive(Clone, Debug, Default)]
+struct PacedQuestion {
+    question: EvidenceQuestion,
+    period: Duration,
 }
 
 /// A replica that is asked.
@@ -62,6 +69,8 @@ struct AskedReplica {
     heard: Instant,
     /// Why it did not the last time.
     fault: Option<String>,
+    /// Rollouts that it does not count for although it has users of theirs, since when, and why.
+    not_counted: BTreeMap<u64, (Instant, String)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,11 +110,12 @@ impl FleetEvidence {
             // One that has left is not asked any more, and what it has counted counts.
             let asked = self.asked.get_mut(&name);
             match answer {
-                Ok(EvidenceAnswer { rollouts }) => {
+                Ok(answer) => {
                     if let Some(asked) = asked {
                         asked.note_heard(&name, now);
+                        asked.note_not_counted(&question, &answer, now);
                     }
-                    let heard = rollouts.into_iter().map(|counted| {
+                    let heard = answer.rollouts.into_iter().map(|counted| {
                         let counting = format!("{name} {}", counted.counting).into();
                         HeardRollout { counting, counted }
                     });
@@ -119,28 +129,34 @@ impl FleetEvidence {
             }
         }
         if question.rollouts.is_empty() {
-            // Who is not asked is not silent.
+            // One that is not asked is not silent.
             self.asked.values_mut().for_each(|asked| asked.heard = now);
         }
-        if **self.question.borrow() != question {
-            self.question.send_replace(Arc::new(question));
-        }
+        let period = self.period();
+        self.question.send_replace(Arc::new(PacedQuestion { question, period }));
         said
+    }
+
+    /// The time between two questions.
+    fn period(&self) -> Duration {
+        TICK.max(EACH.saturating_mul(u32::try_from(self.asked.len()).unwrap_or(u32::MAX)))
     }
 
     /// The replicas that are silent, and why; none: all speak.
     pub(crate) fn silent(&self) -> Option<Arc<str>> {
-        let now = Instant::now();
-        let silent: Vec<String> = self
-            .asked
-            .iter()
-            .filter(|(_, asked)| now.saturating_duration_since(asked.heard) > SILENCE)
-            .map(|(name, asked)| {
+        let (now, patience) = (Instant::now(), SILENCE.max(self.period() * 3));
+        let is_long = |since: Instant| now.saturating_duration_since(since) > patience;
+        let mut silent = Vec::new();
+        for (name, asked) in &self.asked {
+            let not_counted = asked.not_counted.values().find(|(since, _)| is_long(*since));
+            if is_long(asked.heard) {
                 let for_long = now.saturating_duration_since(asked.heard).as_secs();
                 let why = asked.fault.as_ref().map_or_else(String::new, |fault| format!(": {fault}"));
-                format!("{name} has not said what it has counted for {for_long} s{why}")
-            })
-            .collect();
+                silent.push(format!("{name} has not said what it has counted for {for_long} s{why}"));
+            } else if let Some((_, why)) = not_counted {
+                silent.push(format!("{name} does not count for the rollout: {why}"));
+            }
+        }
         (!silent.is_empty()).then(|| silent.join("; ").into())
     }
 
@@ -155,22 +171,23 @@ impl FleetEvidence {
             address: member.address.clone(),
         };
         self.asked.retain(|name, asked| others.get(name).is_some_and(|member| identity(member) == asked.identity));
-        let period = TICK.max(EACH.saturating_mul(u32::try_from(others.len()).unwrap_or(u32::MAX)));
         for (name, member) in others {
             if self.asked.contains_key(name) {
                 continue;
             }
             let asker = ReplicaAsker {
                 name: name.clone(),
-                address: member.address.clone(),
+                identity: identity(member),
                 client: self.client.clone(),
                 question: self.question.subscribe(),
                 answers: self.answers.0.clone(),
-                period,
             };
             let asking = tokio::spawn(asker.run()).abort_handle();
             let identity = identity(member);
-            self.asked.insert(name.clone(), AskedReplica { identity, asking, heard: now, fault: None });
+            self.asked.insert(
+                name.clone(),
+                AskedReplica { identity, asking, heard: now, fault: None, not_counted: BTreeMap::new() },
+            );
         }
     }
 }
@@ -181,6 +198,20 @@ impl AskedReplica {
         if self.fault.take().is_some() {
             tracing::info!(replica = name, "a replica says again what it has counted");
         }
+    }
+
+    /// Notes which of the rollouts it does not count for.
+    fn note_not_counted(&mut self, asked: &EvidenceQuestion, answer: &EvidenceAnswer, now: Instant) {
+        let said = |id: u64| answer.rollouts.iter().any(|counted| counted.id == id);
+        let missing = asked.rollouts.iter().map(|rollout| rollout.id).filter(|id| !said(*id));
+        let missing = missing.filter(|id| answer.not_counted.get(id).is_none_or(|why| !why.is_absent));
+        let why = |id: u64| match answer.not_counted.get(&id) {
+            Some(NotCounted { why, .. }) => why.clone(),
+            None => "it does not know of it".to_owned(),
+        };
+        let before = std::mem::take(&mut self.not_counted);
+        let since = |id: u64| before.get(&id).map_or(now, |(since, _)| *since);
+        self.not_counted = missing.map(|id| (id, (since(id), why(id)))).collect();
     }
 
     fn note_fault(&mut self, name: &str, fault: &ReplicaFault) {
@@ -210,11 +241,10 @@ impl KnownCounting {
 /// Asks one replica.
 struct ReplicaAsker {
     name: String,
-    address: Option<String>,
+    identity: ReplicaIdentity,
     client: ReplicaClient,
-    question: watch::Receiver<Arc<EvidenceQuestion>>,
+    question: watch::Receiver<Arc<PacedQuestion>>,
     answers: mpsc::Sender<Heard>,
-    period: Duration,
 }
 
 impl ReplicaAsker {
@@ -222,22 +252,24 @@ impl ReplicaAsker {
     async fn run(mut self) {
         let mut known: BTreeMap<u64, KnownCounting> = BTreeMap::new();
         loop {
-            let next = Instant::now() + self.period;
-            let asks = self.question.wait_for(|question| !question.rollouts.is_empty()).await;
-            let Ok(mut question) = asks.map(|question| EvidenceQuestion::clone(&question)) else { return };
+            let began = Instant::now();
+            let asks = self.question.wait_for(|paced| !paced.question.rollouts.is_empty()).await;
+            let Ok(PacedQuestion { mut question, period }) = asks.map(|paced| PacedQuestion::clone(&paced)) else {
+                return;
+            };
             for rollout in &mut question.rollouts {
                 let Some(KnownCounting { counting, told }) = known.get(&rollout.id) else { continue };
                 rollout.counting.clone_from(counting);
                 rollout.services.iter_mut().zip(told).for_each(|(service, told)| service.told = *told);
             }
             let answer = self.ask(&question).await;
-            if let Ok(EvidenceAnswer { rollouts }) = &answer {
+            if let Ok(EvidenceAnswer { rollouts, .. }) = &answer {
                 known = rollouts.iter().map(|rollout| (rollout.id, KnownCounting::of(rollout))).collect();
             }
             if self.answers.send(Heard { name: self.name.clone(), answer }).await.is_err() {
                 return;
             }
-            sleep_until(next).await;
+            sleep_until(began + period).await;
         }
     }
 
@@ -245,7 +277,12 @@ impl ReplicaAsker {
         let body = Bytes::from(serde_json::to_vec(question).unwrap_or_default());
         let (method, path) = (Method::POST, "/v1/evidence");
         let call = ReplicaCall { method, path, body, time: ANSWER_TIME, bytes_max: ANSWER_BYTES_MAX };
-        let answer = self.client.ask(self.address.as_deref(), call).await?;
-        serde_json::from_slice(&answer).map_err(ReplicaFault::Answer)
+        let answer = self.client.ask(self.identity.address.as_deref(), call).await?;
+        let answer: EvidenceAnswer = serde_json::from_slice(&answer).map_err(ReplicaFault::Answer)?;
+        if answer.replica != self.identity.replica {
+            return Err(ReplicaFault::Other(self.identity.address.clone().unwrap_or_default()));
+        }
+        // For a moment both may.
+        if answer.is_told { Ok(answer) } else { Err(ReplicaFault::Leads) }
     }
 }

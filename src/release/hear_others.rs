@@ -22,6 +22,12 @@ impl RolloutController {
     pub(super) fn counted(&self) -> EvidenceAnswer {
         let running = self.running.values().map(|run| run.counted(None));
         let beside = self.beside.values().map(|seen| seen.run.counted(Some(&seen.telling)));
-        EvidenceAnswer { rollouts: running.chain(beside).collect() }
+        EvidenceAnswer { rollouts: running.chain(beside).collect(), ..self.answer() }
+    }
+
+    /// Who answers.
+    pub(super) fn answer(&self) -> EvidenceAnswer {
+        let replica = self.deps.fleet.as_ref().map_or_else(String::new, |fleet| fleet.replica.to_string());
+        EvidenceAnswer { replica, ..EvidenceAnswer::default() }
     }
 }

@@ -1,6 +1,6 @@
 //! What a rollout tells the replica that leads, and what it hears from the others.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,18 +8,25 @@ use tokio::time::Instant;
 
 use super::active::ActiveRollout;
 use super::copied_requests::pair_counts;
-use super::evidence_collector::{CollectedEvidence, CountingTerms};
+use super::evidence_collector::{CollectedEvidence, CountingTerms, ServicePlace};
 use super::others_counted::{HeardRollout, OwnReading};
 use super::replica_evidence::{AskedRollout, AskedService, CountedRollout};
 use crate::rollout::TICK;
 use crate::rollout::judge::Judge;
 use crate::rollout::judge::pair_counts::PairCounts;
 use crate::rollout::replica_counts::{ReplicaCounts, WindowNumbers};
-use crate::shared::sightings::{EpochSightings, Sighting};
+use crate::shared::sightings::{Sighting, SightingRun};
+use crate::shared::user_sets::ActiveUsers;
 use crate::table::Table;
 
 /// More ticks than this were none of a judge: none has asked.
 const TICKS_MAX: u32 = 40;
+
+/// Sightings of one answer: what is more is told by the next ones.
+const TOLD_MAX: usize = 50_000;
+
+/// Sightings that wait for a leader.
+const WAITING_MAX: usize = 1_000_000;
 
 /// A rollout that the leader makes happen.
 #[derive(Debug)]
@@ -45,7 +52,9 @@ pub(crate) struct LeaderTelling {
 struct Untold {
     /// How many are known.
     before: u64,
-    waiting: Vec<Waiting>,
+    waiting: VecDeque<Waiting>,
+    /// The users of the last minute that is over.
+    users: Option<ActiveUsers>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -80,21 +89,24 @@ impl Untold {
         self.before += known as u64;
     }
 
-    /// Puts what waits, and what is new, into an answer.
+    /// Puts what waits, and what is new, into an answer, in its order.
     fn tell(&mut self, counts: &mut ReplicaCounts) {
-        for EpochSightings { shares, arms } in std::mem::take(&mut counts.sightings) {
-            for (arm, new) in arms.into_iter().enumerate() {
-                self.waiting.extend(new.into_iter().map(|sighting| Waiting { shares, arm, sighting }));
-            }
+        for SightingRun { shares, arm, told } in std::mem::take(&mut counts.sightings) {
+            self.waiting.extend(told.into_iter().map(|sighting| Waiting { shares, arm, sighting }));
         }
-        let mut told: BTreeMap<[u32; 2], [Vec<Sighting>; 2]> = BTreeMap::new();
-        for Waiting { shares, arm, sighting } in &self.waiting {
-            if let Some(all) = told.entry(*shares).or_default().get_mut(*arm) {
-                all.push(*sighting);
-            }
-        }
+        // If it is not taken for so long, the oldest are of windows that are over.
+        let lost = self.waiting.len().saturating_sub(WAITING_MAX);
+        self.waiting.drain(..lost);
+        self.before += lost as u64;
         counts.told_before = self.before;
-        counts.sightings = told.into_iter().map(|(shares, arms)| EpochSightings { shares, arms }).collect();
+        for Waiting { shares, arm, sighting } in self.waiting.iter().take(TOLD_MAX) {
+            match counts.sightings.last_mut().filter(|run| run.shares == *shares && run.arm == *arm) {
+                Some(run) => run.told.push(*sighting),
+                None => {
+                    counts.sightings.push(SightingRun { shares: *shares, arm: *arm, told: vec![*sighting] });
+                }
+            }
+        }
     }
 }
 
@@ -102,7 +114,7 @@ impl ActiveRollout {
     /// What the others are asked of it.
     pub(crate) fn asks(&self) -> AskedRollout {
         let service = |judge: &Judge| AskedService {
-            windows: WindowNumbers::of(judge.windows()),
+            windows: WindowNumbers::of(judge.windows(), self.others.judge()),
             in_step_ms: u64::try_from(judge.in_step().as_millis()).unwrap_or(u64::MAX),
             slow_us: judge.ceilings().slow.map(|slow| u64::try_from(slow.longer_than.as_micros()).unwrap_or(u64::MAX)),
             told: 0,
@@ -135,15 +147,17 @@ impl ActiveRollout {
                 ticks,
                 ..CountingTerms::of(judge)
             };
-            let mut counts = table.index_of(name).map_or_else(ReplicaCounts::default, |index| {
-                collector.count(now, table.service(index), table.compared(index), &terms)
-            });
+            let index = table.index_of(name);
+            let at = index.map(|index| ServicePlace { service: table.service(index), pair: table.compared(index) });
+            let mut counts = collector.count(now, at, &terms);
             let mirror = table.service_named(name).and_then(|service| service.mirror.as_ref());
             counts.pairs = mirror.map(|mirror| pair_counts(&mirror.stats.totals()));
             if let Some(untold) = telling.services.get_mut(number) {
                 if is_known {
                     untold.known(asked.told);
                 }
+                untold.users = counts.users.or(untold.users);
+                counts.users = untold.users;
                 untold.tell(&mut counts);
             }
             services.push(counts);
@@ -201,7 +215,7 @@ mod tests {
 
     fn said(slots: &[u32]) -> ReplicaCounts {
         let told = slots.iter().map(|slot| Sighting::new(Testimony::Failed, *slot)).collect();
-        let sightings = vec![EpochSightings { shares: [1, 9], arms: [told, Vec::new()] }];
+        let sightings = vec![SightingRun { shares: [1, 9], arm: 0, told }];
         ReplicaCounts { sightings, ..ReplicaCounts::default() }
     }
 
@@ -212,7 +226,7 @@ mod tests {
             untold.known(told);
             let mut counts = said(slots);
             untold.tell(&mut counts);
-            let slots = counts.sightings.iter().flat_map(|epoch| &epoch.arms[0]).map(|sighting| sighting.slot());
+            let slots = counts.sightings.iter().flat_map(|run| &run.told).map(|sighting| sighting.slot());
             (counts.told_before, slots.collect::<Vec<_>>())
         };
         assert_eq!(tell(0, &[7, 8]), (0, vec![7, 8]));

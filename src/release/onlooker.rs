@@ -1,6 +1,6 @@
 //! A replica that does not lead its fleet shows the rollouts that the leader makes happen, as they are stored.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use super::advance::canary_end;
 use super::controller::{KEPT, RolloutController};
 use super::evidence_collector::EvidenceCollector;
 use super::leader_telling::{LeaderTelling, Onlooked};
-use super::replica_evidence::{EvidenceAnswer, EvidenceQuestion};
+use super::replica_evidence::{EvidenceAnswer, EvidenceQuestion, NotCounted};
+use super::restore::RestoreError;
 use super::rollout_handle::{RolloutCall, RolloutError};
 use super::saved::Saved;
 use crate::fleet::fleet_handle::FleetHandle;
@@ -52,21 +53,29 @@ impl RolloutController {
         self.finished = stored.into_iter().filter_map(read).collect();
         let (table, now_ms) = (self.deps.published.load_full(), self.deps.clock.now_ms());
         let mut changed = BTreeSet::new();
-        let begun = self.finished.iter().filter(|(id, saved)| !saved.is_finished() && !self.beside.contains_key(id));
-        for (id, saved) in begun.map(|(id, saved)| (*id, saved.clone())).collect::<Vec<_>>() {
-            // One whose service this replica does not have is told by its misfits.
-            let Ok(mut run) = self.restored(saved, &table) else { continue };
-            run.collectors.iter_mut().for_each(EvidenceCollector::tell);
-            run.count_in(&self.deps.registry);
-            changed.extend(run.services.iter().cloned());
-            self.beside.insert(id, Onlooked { run, telling: LeaderTelling::new() });
-        }
+        // Those that are over first: another one of their services may have begun since.
         let over = |id: &u64| self.finished.get(id).is_none_or(Saved::is_finished);
         for id in self.beside.keys().copied().filter(over).collect::<Vec<_>>() {
             let Some(Onlooked { run, .. }) = self.beside.remove(&id) else { continue };
             let end = self.finished.get(&id).map_or(CanaryEnd::Back, |saved| canary_end(saved.phase));
             run.count_out(&self.deps.registry, end);
             changed.extend(run.services.iter().cloned());
+        }
+        let begun = self.finished.iter().filter(|(id, saved)| !saved.is_finished() && !self.beside.contains_key(id));
+        for (id, saved) in begun.map(|(id, saved)| (*id, saved.clone())).collect::<Vec<_>>() {
+            // One whose service this replica does not have is told by its misfits.
+            let mut run = match self.restored(saved, &table) {
+                Ok(run) => run,
+                Err(error) => {
+                    self.not_counted.insert(id, NotCounted::of(&error));
+                    continue;
+                }
+            };
+            self.not_counted.remove(&id);
+            run.collectors.iter_mut().for_each(EvidenceCollector::tell);
+            run.count_in(&self.deps.registry);
+            changed.extend(run.services.iter().cloned());
+            self.beside.insert(id, Onlooked { run, telling: LeaderTelling::new() });
         }
         self.beside.values().for_each(|seen| seen.run.sweep(now_ms));
         if !changed.is_empty() {
@@ -79,14 +88,17 @@ impl RolloutController {
     fn tell_leader(&mut self, question: &EvidenceQuestion) -> EvidenceAnswer {
         let (now, now_ms) = (self.now(), self.deps.clock.now_ms());
         let table = self.deps.published.load_full();
-        let mut rollouts = Vec::new();
+        let (mut rollouts, mut not_counted) = (Vec::new(), BTreeMap::new());
         for asked in &question.rollouts {
-            // One that has begun just now is not known here yet.
-            let Some(Onlooked { run, telling }) = self.beside.get_mut(&asked.id) else { continue };
+            let Some(Onlooked { run, telling }) = self.beside.get_mut(&asked.id) else {
+                // One that has begun just now is not known here yet.
+                not_counted.extend(self.not_counted.get(&asked.id).map(|why| (asked.id, why.clone())));
+                continue;
+            };
             run.sweep(now_ms);
             rollouts.push(run.tell(telling, asked, now, &table));
         }
-        EvidenceAnswer { rollouts }
+        EvidenceAnswer { is_told: true, not_counted, rollouts, ..self.answer() }
     }
 
     async fn answer_beside(&mut self, fleet: &FleetHandle, call: RolloutCall) {
@@ -109,5 +121,12 @@ impl RolloutController {
             RolloutCall::Evidence(None, answer) => drop(answer.send(self.counted())),
             RolloutCall::Keep(answer) => drop(answer.send(())),
         }
+    }
+}
+
+impl NotCounted {
+    fn of(error: &RestoreError) -> Self {
+        let is_absent = matches!(error, RestoreError::NoService);
+        Self { is_absent, why: chain(error) }
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct HeardRollout {
 pub(crate) struct OthersCounted {
     /// Since when this replica counts for the rollout.
     began: Instant,
+    /// Stands for the judges of this replica.
+    judge: u32,
     services: Vec<OtherCounts>,
 }
 
@@ -53,7 +55,12 @@ struct OtherCounts {
 impl OthersCounted {
     /// Nothing yet.
     pub(crate) fn new() -> Self {
-        Self { began: Instant::now(), services: Vec::new() }
+        Self { began: Instant::now(), judge: rand::random(), services: Vec::new() }
+    }
+
+    /// What stands for the judges of this replica.
+    pub(crate) fn judge(&self) -> u32 {
+        self.judge
     }
 
     /// Takes what one of them has counted; the collectors are those of this replica.
@@ -104,6 +111,9 @@ impl OthersCounted {
         let copied = counts.take_new_pairs();
         if let Some(pairs) = pairs {
             pairs.add(&copied);
+        }
+        if let Some(users) = &mut reading.users {
+            counts.users().for_each(|more| users.add(more));
         }
         counts.add_endpoints(&mut reading.of_endpoints);
         counts.add_latencies(&mut reading.latencies);

@@ -5,6 +5,8 @@
 //! answered is everything since the replica began to count, so that an answer that is lost loses nothing; who was new
 //! is kept until the leader has said that it knows.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -48,8 +50,26 @@ pub(crate) struct AskedService {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[schema(as = Evidence)]
 pub(crate) struct EvidenceAnswer {
+    /// Who answers, as its store is called; empty without a fleet.
+    #[serde(default)]
+    pub(crate) replica: String,
+    /// Whether it is told to the leader: this replica does not take itself for the leader.
+    #[serde(default)]
+    pub(crate) is_told: bool,
+    /// Rollouts that this replica knows of and does not count for, and why, by their numbers.
+    #[serde(default)]
+    pub(crate) not_counted: BTreeMap<u64, NotCounted>,
     /// The rollouts that this replica counts for.
     pub(crate) rollouts: Vec<CountedRollout>,
+}
+
+/// Why a replica does not count for a rollout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct NotCounted {
+    /// Whether it has none of the service, and no users of it.
+    pub(crate) is_absent: bool,
+    /// Why.
+    pub(crate) why: String,
 }
 
 /// What was counted for a rollout.

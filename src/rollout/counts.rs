@@ -70,7 +70,12 @@ impl CountsReader {
             EpochTotals { arms: before.map_or(now.arms, |before| now.arms.since(&before.arms)), ..*now }
         };
         let new = totals.iter().map(since).collect();
-        self.seen = totals;
+        for now in totals {
+            match self.seen.iter_mut().find(|before| before.shares == now.shares) {
+                Some(before) => *before = now,
+                None => self.seen.push(now),
+            }
+        }
         new
     }
 
@@ -88,7 +93,12 @@ impl CountsReader {
             RouteEpochTotals { shares: epoch.shares, routes: routes.collect() }
         };
         let new = totals.iter().map(since).collect();
-        self.seen_routes = totals;
+        for now in totals {
+            match self.seen_routes.iter_mut().find(|before| before.shares == now.shares) {
+                Some(before) => *before = now,
+                None => self.seen_routes.push(now),
+            }
+        }
         new
     }
 }

@@ -29,7 +29,8 @@ use crate::shared::canary_stats::{ArmTotals, CanaryStats, EpochTotals};
 use crate::shared::endpoint_tallies::EndpointTotals;
 use crate::shared::route_name::RouteName;
 use crate::shared::route_stats::{RouteEpochTotals, RouteNumber, RouteTotals};
-use crate::shared::sightings::{EpochSightings, Sighting, Testimony};
+use crate::shared::sightings::{Sighting, SightingRun, Testimony};
+use crate::shared::user_sets::ActiveUsers;
 use crate::stats::latency_histogram::LatencyTotals;
 
 /// What a replica has counted of one service since it began to count for a rollout.
@@ -44,11 +45,13 @@ pub(crate) struct ReplicaCounts {
     /// How many sightings were told before those that are told here.
     pub(crate) told_before: u64,
     /// Who was new.
-    pub(crate) sightings: Vec<EpochSightings>,
-    /// How long requests took: the buckets in which there are any.
-    pub(crate) latencies: [TimedBuckets; 2],
-    /// The candidate's endpoints.
-    pub(crate) endpoints: Vec<EndpointCounts>,
+    pub(crate) sightings: Vec<SightingRun>,
+    /// How long requests took: the buckets in which there are any; none: as before.
+    pub(crate) latencies: Option<[TimedBuckets; 2]>,
+    /// The candidate's endpoints; none: as before.
+    pub(crate) endpoints: Option<Vec<EndpointCounts>>,
+    /// The users of the last minute that is over.
+    pub(crate) users: Option<ActiveUsers>,
     /// What came of copies since the process began, while the service is mirrored to the candidate.
     pub(crate) pairs: Option<PairCounts>,
 }
@@ -62,7 +65,8 @@ pub(crate) struct TimedBuckets {
     sum_us: u64,
 }
 
-/// The numbers of the windows in which users testify: when one changes, they may say it once more.
+/// The numbers of the windows in which users testify: when one changes, they may say it once more. Each judge has its
+/// own, so that a user who was heard by one that is gone is heard by the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct WindowNumbers {
     step: u32,
@@ -92,6 +96,7 @@ struct HeardReplica {
     latencies: [TimedBuckets; 2],
     endpoints: Vec<EndpointCounts>,
     pairs: Option<PairCounts>,
+    users: Option<ActiveUsers>,
 }
 
 /// A count in which a user is who was counted before.
@@ -114,7 +119,7 @@ pub(crate) enum FirstHeard {
 impl ReplicaCounts {
     /// How many sightings were told with these and before.
     pub(crate) fn told(&self) -> u64 {
-        let told = self.sightings.iter().flat_map(|epoch| &epoch.arms).map(Vec::len).sum::<usize>();
+        let told = self.sightings.iter().map(|run| run.told.len()).sum::<usize>();
         self.told_before + told as u64
     }
 }
@@ -137,10 +142,12 @@ impl TimedBuckets {
 }
 
 impl WindowNumbers {
-    /// Those of a judge.
-    pub(crate) fn of(windows: &Windows) -> Self {
+    /// Those of a judge, with a number that stands for it.
+    pub(crate) fn of(windows: &Windows, judge: u32) -> Self {
         let Windows { step, failures, lost, latency } = windows;
-        Self { step: *step, failures: failures.number, lost: lost.number, latency: latency.number }
+        let [step, failures, lost, latency] =
+            [*step, failures.number, lost.number, latency.number].map(|number| number.wrapping_add(judge));
+        Self { step, failures, lost, latency }
     }
 
     /// As counters are told of them.
@@ -165,21 +172,25 @@ impl FleetCounts {
         });
         let routes: Vec<Option<RouteNumber>> = routes.collect();
         let is_news = !is_new || first == FirstHeard::Anew;
-        if said.told_before == heard.told || is_new {
-            heard.told = said.told();
-            for EpochSightings { shares, arms } in &said.sightings {
-                for (arm, told) in arms.iter().enumerate() {
-                    let twice = told.iter().filter_map(|sighting| known(*sighting, &routes, canary));
-                    for testimony in twice.filter(|_| is_news) {
-                        *self.twice.entry(CountedTwice { shares: *shares, arm, testimony }).or_default() += 1;
-                    }
+        // What was told before is told again until it is acknowledged.
+        let mut known_already = if is_new { 0 } else { heard.told.saturating_sub(said.told_before) };
+        heard.told = heard.told.max(said.told());
+        for SightingRun { shares, arm, told } in said.sightings.iter().filter(|_| is_news) {
+            for sighting in told {
+                if known_already > 0 {
+                    known_already -= 1;
+                } else if let Some(testimony) = known(*sighting, &routes, canary) {
+                    let twice = CountedTwice { shares: *shares, arm: *arm, testimony };
+                    *self.twice.entry(twice).or_default() += 1;
                 }
             }
         }
         let new = heard.counts.new_since(said.epochs);
         let new_on_routes = heard.counts.new_on_routes_since(said.routes);
         let pairs = heard.pairs.zip(said.pairs).map(|(before, now)| now.since(&before));
-        (heard.latencies, heard.endpoints, heard.pairs) = (said.latencies, said.endpoints, said.pairs);
+        heard.latencies = said.latencies.unwrap_or_else(|| std::mem::take(&mut heard.latencies));
+        heard.endpoints = said.endpoints.unwrap_or_else(|| std::mem::take(&mut heard.endpoints));
+        (heard.pairs, heard.users) = (said.pairs, said.users);
         if !is_news {
             return;
         }
@@ -224,6 +235,11 @@ impl FleetCounts {
     /// What came of copies since this was asked last.
     pub(crate) fn take_new_pairs(&mut self) -> PairCounts {
         std::mem::take(&mut self.new_pairs)
+    }
+
+    /// The users of a minute on the other replicas, one by one.
+    pub(crate) fn users(&self) -> impl Iterator<Item = &ActiveUsers> {
+        self.replicas.values().filter_map(|heard| heard.users.as_ref())
     }
 
     /// Adds how long requests took on the other replicas.
@@ -458,19 +474,39 @@ mod tests {
     }
 
     #[test]
-    fn what_was_counted_for_another_leader_is_known_and_no_news() {
+    fn what_was_counted_for_another_leader_is_no_news() {
         let (leader, other) = (canary(false), canary(true));
         let (mut fleet, name, mut told) = (FleetCounts::default(), Arc::<str>::from("edge-2"), 0);
         ask(&other, 7, "/", true, 10);
         fleet.take(&name, counts(&other, &mut told), FirstHeard::Before, &leader);
         assert_eq!(fleet.take_new(), []);
-        ask(&other, 7, "/", true, 10);
         ask(&other, 8, "/", true, 10);
         fleet.take(&name, counts(&other, &mut told), FirstHeard::Before, &leader);
         let found = fleet.take_new()[0].outcomes.candidate;
-        assert_eq!((found.requests, found.counted_failures), (2, 1));
-        // The leader's own workers know of both.
+        assert_eq!((found.requests, found.counted_failures), (1, 1));
+        // The leader's own workers know of the one that its judge was told of.
+        ask(&leader, 7, "/", true, 10);
         ask(&leader, 8, "/", true, 10);
-        assert_eq!(CountsReader::default().read(&leader)[0].outcomes.candidate.counted_failures, 0);
+        assert_eq!(CountsReader::default().read(&leader)[0].outcomes.candidate.counted_failures, 1);
+    }
+
+    #[test]
+    fn a_replica_that_is_asked_anew_and_one_that_has_nothing_to_say_for_a_while_count_once() {
+        let (leader, other) = (canary(false), canary(true));
+        let (mut fleet, name) = (FleetCounts::default(), Arc::<str>::from("edge-2"));
+        ask(&leader, 7, "/", true, 10);
+        ask(&other, 7, "/", true, 10);
+        let first = counts(&other, &mut 0);
+        fleet.take(&name, first.clone(), FirstHeard::Anew, &leader);
+        assert_eq!(fleet.take_new()[0].outcomes.candidate.counted_failures, 0);
+        // What is known was not acknowledged, and comes again before what is new.
+        ask(&leader, 8, "/", true, 10);
+        ask(&other, 8, "/", true, 10);
+        let mut next = counts(&other, &mut 0);
+        next.sightings = first.sightings.into_iter().chain(next.sightings).collect();
+        fleet.take(&name, ReplicaCounts::default(), FirstHeard::Anew, &leader);
+        fleet.take(&name, next, FirstHeard::Anew, &leader);
+        let found = fleet.take_new()[0].outcomes.candidate;
+        assert_eq!((found.requests, found.draws, found.counted_failures), (1, 0, 0));
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock, PoisonError};
 
 use super::canary_stats::CanaryStats;
-use super::sightings::{EpochSightings, Sighting, Testimony};
+use super::sightings::{SightingRun, Testimony};
 
 impl CanaryStats {
     /// Also keeps who was new, for a replica that asks. Before the first share has any.
@@ -15,17 +15,20 @@ impl CanaryStats {
 
     /// Who was new since this was asked last, by share. To be called before totals are read: what it tells of is in
     /// them then.
-    pub(crate) fn take_sightings(&self) -> Vec<EpochSightings> {
+    pub(crate) fn take_sightings(&self) -> Vec<SightingRun> {
         let epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = epochs.iter().map(|epoch| {
-            let mut arms = [Vec::<Sighting>::new(), Vec::new()];
-            let cells = epoch.cells.iter().filter_map(OnceLock::get).map(|cell| &**cell);
-            for cell in cells.chain([&epoch.swept]) {
-                cell.told.iter().zip(&mut arms).for_each(|(told, all)| told.take_into(all));
+        let mut runs = Vec::new();
+        for epoch in &*epochs {
+            for arm in 0..2 {
+                let mut told = Vec::new();
+                let cells = epoch.cells.iter().filter_map(OnceLock::get).map(|cell| &**cell);
+                cells.chain([&epoch.swept]).for_each(|cell| cell.told[arm].take_into(&mut told));
+                if !told.is_empty() {
+                    runs.push(SightingRun { shares: epoch.shares, arm, told });
+                }
             }
-            EpochSightings { shares: epoch.shares, arms }
-        });
-        taken.filter(|epoch| epoch.arms.iter().any(|arm| !arm.is_empty())).collect()
+        }
+        runs
     }
 
     /// Notes what a user has met on another replica. Whether it was not known of this user in this window.

@@ -61,13 +61,15 @@ pub(crate) struct SightingLog(Mutex<Vec<Sighting>>);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TestimonyTeller<'l>(Option<&'l SightingLog>);
 
-/// What was said under one share, and of which version.
+/// Some of one version under one share, in the order in which they are told.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct EpochSightings {
+pub(crate) struct SightingRun {
     /// Slots of the candidate and of the baseline.
     pub(crate) shares: [u32; 2],
-    /// Of the candidate and of the baseline.
-    pub(crate) arms: [Vec<Sighting>; 2],
+    /// The number of the version.
+    pub(crate) arm: usize,
+    /// Who was new.
+    pub(crate) told: Vec<Sighting>,
 }
 
 impl Testimony {

@@ -60,7 +60,7 @@ impl LatencySets {
 }
 
 /// The users who came in a minute, and what they had said by its end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ActiveUsers {
     /// All of them.
     pub active: u32,
@@ -70,6 +70,16 @@ pub struct ActiveUsers {
     pub failed: u32,
     /// Those who were counted as lost in the window.
     pub lost: u32,
+}
+
+impl ActiveUsers {
+    /// Adds those of another replica.
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.active = self.active.saturating_add(more.active);
+        self.failing = self.failing.saturating_add(more.failing);
+        self.failed = self.failed.saturating_add(more.failed);
+        self.lost = self.lost.saturating_add(more.lost);
+    }
 }
 
 impl UserSets {

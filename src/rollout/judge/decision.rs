@@ -338,6 +338,7 @@ impl Judge {
             (_, Some(watch), _) => watch.not_good_for(self.now),
             // Users go on to come.
             (.., Some(watch)) => watch.quiet(self.now),
+            (_, None, None) if why == HoldReason::SilentReplica => self.silent_for(),
             (_, None, None) => ago,
         };
         let held = ago.min(longest);

@@ -4,21 +4,28 @@
 //! gets no more while it is not known what some of its users meet.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::tick::Judge;
 
 impl Judge {
     /// Notes which replicas are silent and why, in a few words; none: all are heard.
     pub(crate) fn note_silent(&mut self, silent: Option<Arc<str>>) {
+        self.silent_since = silent.as_ref().map(|_| self.silent_since.unwrap_or(self.now));
         self.silent = silent;
+    }
+
+    /// For how long not all of them have been heard.
+    pub(super) fn silent_for(&self) -> Duration {
+        self.silent_since.map_or(Duration::ZERO, |since| self.now.saturating_sub(since))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use super::*;
 
-    use super::super::{Bake, CandidateShare, EpochCounts, Evidence, HoldReason, Judge, JudgeDecision, JudgeSettings};
+    use super::super::{Bake, CandidateShare, EpochCounts, Evidence, HoldReason, JudgeDecision, JudgeSettings};
     use super::super::{Names, OutcomeCounts, PerVersion};
     use crate::table::Weight;
 
@@ -42,6 +49,8 @@ mod tests {
         judge.note_silent(Some("edge-2 has not said what it has counted for 4 s: no connection".into()));
         let hold = JudgeDecision::Hold { why: HoldReason::SilentReplica, expired: false };
         assert_eq!(judge.decision(over), hold);
+        let late = Bake::Over { ago: settings.hold_max * 2 };
+        assert_eq!(judge.decision(late), hold, "it counts from when it is silent, not from the end of the bake");
         let names = Names { service: "shop", candidate: "v2", baseline: "v1" };
         let said = judge.verdict(over, &names).summary;
         assert!(said.contains("edge-2 has not said what it has counted for 4 s: no connection"), "{said}");

@@ -108,6 +108,8 @@ pub struct Judge {
     pub(super) spent_budget: Option<SpentBudget>,
     /// The replicas that do not say what they have counted, and why.
     pub(super) silent: Option<Arc<str>>,
+    /// Since when not all of them are heard.
+    pub(super) silent_since: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -162,6 +164,7 @@ impl Judge {
             guardrails: Vec::new(),
             spent_budget: None,
             silent: None,
+            silent_since: None,
         }
     }
 

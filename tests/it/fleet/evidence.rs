@@ -211,6 +211,28 @@ fn replicas_let_each_other_in_by_a_token_and_say_so_when_they_do_not() {
     }
 }
 
+#[test]
+fn a_replica_that_is_said_to_be_where_another_one_is_does_not_count_as_it() {
+    let place = Place::new();
+    let first = place.start("edge-1");
+    eventually_within(LONG, "it leads", || fleet_leads(&first));
+    let at = Place::at(&place.etcd.url()) + &format!("\nadvertise = \"http://{}\"", first.admin_address);
+    let second = Process::start(&place.write("edge-2", &place.config("edge-2", &at, "")));
+    know_each_other(&[&first, &second]);
+    let operator = Operator(first.admin.clone());
+    let id = id(&operator.start(json!({ "service": "shop", "to": "v2", "plan": plan(&json!({})) })));
+    eventually("it says so", || {
+        first.told(&["a replica does not say what it has counted", "found another replica", "fleet.advertise"])
+    });
+    for user in 0..100 {
+        client::send(first.listener, format!("GET / HTTP/1.1\r\nHost: a\r\nx-user-id: {user}\r\n\r\n"));
+    }
+    let all = counted(&first, "requests");
+    operator.until_judged(id, all);
+    let found = operator.rollout(id);
+    assert_eq!(found["evidence"][0]["candidate"]["requests"], all, "none is counted twice: {found:#}");
+}
+
 fn own_name(replica: &Process) -> String {
     fleet(replica)["name"].as_str().unwrap().to_owned()
 }
