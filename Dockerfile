@@ -5,7 +5,7 @@
 # The state is in the volume, since STATE_DIRECTORY says so. Replace the container instead of upgrading in place: the
 # first process of a container cannot hand over to another one.
 
-FROM rust:1.95-slim-bookworm AS build
+FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY src src

@@ -217,6 +217,10 @@ pub(crate) fn router(admin: Arc<AdminApi>, extra: Option<Router>) -> Router {
         .route("/v1/rollback", post(rollback::post))
         .route("/v1/rollouts/{id}", get(rollouts::one))
         .route("/v1/rollouts/{id}/evidence", get(rollouts::over_time))
+        // Runs are numbered by each replica: a call about one that was passed on would be about another.
+        .route("/v1/chaos", post(chaos::start).get(chaos::list))
+        .route("/v1/chaos/stop", post(chaos::stop_all))
+        .route("/v1/chaos/{id}/stop", post(chaos::stop))
         .route("/v1/chaos/{id}", get(chaos::one))
         .route("/v1/chaos/{id}/report", get(chaos::report))
         .merge(of_the_leader(&admin))
@@ -250,9 +254,6 @@ fn of_the_leader(admin: &Arc<AdminApi>) -> Router<Arc<AdminApi>> {
     Router::new()
         .route("/v1/rollouts", post(rollouts::start).get(rollouts::list))
         .route("/v1/rollouts/{id}/{order}", post(rollouts::order))
-        .route("/v1/chaos", post(chaos::start).get(chaos::list))
-        .route("/v1/chaos/stop", post(chaos::stop_all))
-        .route("/v1/chaos/{id}/stop", post(chaos::stop))
         .route_layer(axum::middleware::from_fn_with_state(Arc::clone(admin), passed_on::pass_on))
 }
 

@@ -62,8 +62,11 @@ pub fn run(args: &ImportArgs) -> Result<(), CommandError> {
     let content = read(&args.file)?;
     let draft = args.from.read(&content, &|name| beside(&args.file, name));
     let draft = draft.map_err(|problem| CommandError::Usage(format!("{}: {problem}", args.file.display())))?;
-    text::print(&draft.text(args.from.title()));
-    Ok(())
+    let config = draft.text(args.from.title());
+    text::print(&config);
+    crate::config::parse(&config, Path::new("")).map(drop).map_err(|problems| {
+        CommandError::Failed(format!("what came out is no good config yet, and has to be mended by hand:\n{problems}"))
+    })
 }
 
 impl ForeignFormat {

@@ -93,7 +93,8 @@ impl FleetHandle {
             request.header(PASSED_BY, by).body(Full::new(call.body)).map_err(|error| unsent(error.to_string()))?;
         request.headers_mut().extend(call.headers);
         let limits = ExchangeLimits { time: self.config.wait + TIME, body: BodyWanted::Whole(ANSWER_BYTES_MAX) };
-        let answered = ReplicaClient::new(&self.config).site(&target).ask(request, limits).await;
+        let site = ReplicaClient::of_callers(&self.config);
+        let answered = site.site(&target).map_err(|fault| unsent(fault.to_string()))?.ask(request, limits).await;
         let answer = |OutboundAnswer { head, body }| PassedAnswer { status: head.status, headers: head.headers, body };
         answered.map(answer).map_err(|error| {
             let why = chain(&error);

@@ -75,6 +75,9 @@ pub(crate) enum ReplicaFault {
         /// What came with it.
         said: String,
     },
+    /// No TLS where there has to be.
+    #[error("found {0} for its admin API, want https, as fleet.replica_tls says; correct its fleet.advertise")]
+    InClear(String),
     /// Another replica.
     #[error(
         "at {0}, its admin API as it says, found another replica; set fleet.advertise in its config to where this one reaches it"
@@ -102,11 +105,25 @@ impl ReplicaClient {
         Self { token_file: config.token_file.clone(), tls: config.replica_tls.clone() }
     }
 
+    /// The same for calls of others: they come with what their callers have, and not with this replica's certificate.
+    #[must_use]
+    pub(crate) fn of_callers(config: &FleetConfig) -> Self {
+        let tls = config.replica_tls.as_ref();
+        let tls = tls.map(|tls| Arc::new(ClientSettings { identity: None, ..ClientSettings::clone(tls) }));
+        Self { token_file: None, tls }
+    }
+
     /// How the admin API at an address is reached.
-    pub(crate) fn site<'t>(&self, target: &'t UrlTarget<'_>) -> Site<'t> {
+    ///
+    /// # Errors
+    /// That it is in clear where the config says how TLS is spoken: no token is sent there.
+    pub(crate) fn site<'t>(&self, target: &'t UrlTarget<'_>) -> Result<Site<'t>, ReplicaFault> {
         match (target.site(&Trust::System), &self.tls) {
-            (Site::Tls { authority, .. }, Some(tls)) => Site::Tls { authority, settings: ClientSettings::clone(tls) },
-            (site, _) => site,
+            (Site::Tls { authority, .. }, Some(tls)) => {
+                Ok(Site::Tls { authority, settings: ClientSettings::clone(tls) })
+            }
+            (_, Some(_)) => Err(ReplicaFault::InClear(target.place.clone())),
+            (site, None) => Ok(site),
         }
     }
 
@@ -124,13 +141,11 @@ impl ReplicaClient {
         };
         let request = request(&target, &call, token.as_deref())?;
         let limits = ExchangeLimits { time: call.time, body: BodyWanted::Whole(call.bytes_max) };
-        let answer = self.site(&target).ask(request, limits).await?;
+        let answer = self.site(&target)?.ask(request, limits).await?;
         match answer.head.status {
             status if status.is_success() => Ok(answer.body),
             // Unauthorized, or forbidden.
-            status if matches!(status.as_u16(), 401 | 403) && self.token_file.is_none() => {
-                Err(ReplicaFault::NotLetIn(status))
-            }
+            status if matches!(status.as_u16(), 401 | 403) => Err(ReplicaFault::NotLetIn(status)),
             status => Err(ReplicaFault::Refused { status, said: first(&answer.body, TOLD_CHARS_MAX) }),
         }
     }

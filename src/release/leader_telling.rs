@@ -44,6 +44,8 @@ pub(crate) struct LeaderTelling {
     began: Instant,
     /// Ticks that have passed until the last answer.
     ticks: u32,
+    /// The judges that asked last.
+    judge: Option<u32>,
     services: Vec<Untold>,
 }
 
@@ -68,7 +70,7 @@ impl LeaderTelling {
     /// A counting that begins now.
     pub(crate) fn new() -> Self {
         let counting = format!("{:016x}", rand::random::<u64>());
-        Self { counting, began: Instant::now(), ticks: 0, services: Vec::new() }
+        Self { counting, began: Instant::now(), ticks: 0, judge: None, services: Vec::new() }
     }
 
     /// Ticks that have passed since this was asked last.
@@ -87,6 +89,13 @@ impl Untold {
         let known = known.min(self.waiting.len());
         self.waiting.drain(..known);
         self.before += known as u64;
+    }
+
+    /// Tells nothing of what was said until now.
+    fn forget(&mut self, counts: &mut ReplicaCounts) {
+        let new = std::mem::take(&mut counts.sightings);
+        self.before += (self.waiting.len() + new.iter().map(|run| run.told.len()).sum::<usize>()) as u64;
+        self.waiting.clear();
     }
 
     /// Puts what waits, and what is new, into an answer, in its order.
@@ -120,7 +129,7 @@ impl ActiveRollout {
             told: 0,
         };
         let services = self.rollout.judges().iter().map(service).collect();
-        AskedRollout { id: self.saved.id, counting: String::new(), services }
+        AskedRollout { id: self.saved.id, judge: self.others.judge(), counting: String::new(), services }
     }
 
     /// What its workers have counted, for the replica that leads.
@@ -133,6 +142,8 @@ impl ActiveRollout {
     ) -> CountedRollout {
         let ticks = telling.ticks_passed(Instant::now());
         let is_known = telling.counting == asked.counting;
+        // What was said to the judges of before is nothing to these.
+        let is_other_judge = telling.judge.replace(asked.judge).is_some_and(|judge| judge != asked.judge);
         telling.services.resize_with(self.services.len(), Untold::default);
         let mut services = Vec::new();
         for (number, name) in self.services.iter().enumerate() {
@@ -155,6 +166,9 @@ impl ActiveRollout {
             if let Some(untold) = telling.services.get_mut(number) {
                 if is_known {
                     untold.known(asked.told);
+                }
+                if is_other_judge {
+                    untold.forget(&mut counts);
                 }
                 untold.users = counts.users.or(untold.users);
                 counts.users = untold.users;

@@ -126,7 +126,7 @@ impl RolloutController {
 
 impl NotCounted {
     fn of(error: &RestoreError) -> Self {
-        let is_absent = matches!(error, RestoreError::NoService);
+        let is_absent = matches!(error, RestoreError::NoService { all: true });
         Self { is_absent, why: chain(error) }
     }
 }

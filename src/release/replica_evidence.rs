@@ -24,6 +24,9 @@ pub(crate) struct EvidenceQuestion {
 pub(crate) struct AskedRollout {
     /// Its number.
     pub(crate) id: u64,
+    /// Stands for the judges that ask.
+    #[serde(default)]
+    pub(crate) judge: u32,
     /// The counting that was heard last.
     #[serde(default)]
     pub(crate) counting: String,

@@ -25,7 +25,10 @@ pub(crate) enum RestoreError {
     Contradictions(Vec<PlanProblem>),
     /// One of its services is gone.
     #[error("a service of it is not in the config any more")]
-    NoService,
+    NoService {
+        /// Whether all of them are.
+        all: bool,
+    },
     /// One of its versions or its flags cannot be called so.
     #[error(transparent)]
     Version(#[from] BadName),
@@ -48,7 +51,8 @@ impl RolloutController {
         let release = saved.plan.release()?;
         let names: Vec<Name> = saved.names().collect();
         let services: Option<Vec<&Service>> = names.iter().map(|name| table.service_named(name)).collect();
-        let services = services.ok_or(RestoreError::NoService)?;
+        let all = names.iter().all(|name| table.service_named(name).is_none());
+        let services = services.ok_or(RestoreError::NoService { all })?;
         let (from, to) = (Name::new(&saved.from)?, Name::new(&saved.to)?);
         let flags = flags(&saved, &from, &to, &names)?;
         let most = saved.endpoints.iter().map(Vec::len).max().unwrap_or(1).max(1);

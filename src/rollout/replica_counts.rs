@@ -33,6 +33,9 @@ use crate::shared::sightings::{Sighting, SightingRun, Testimony};
 use crate::shared::user_sets::ActiveUsers;
 use crate::stats::latency_histogram::LatencyTotals;
 
+/// Countings that are known at a time: many more than there are replicas, each of which may begin anew.
+const COUNTINGS_MAX: usize = 512;
+
 /// What a replica has counted of one service since it began to count for a rollout.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ReplicaCounts {
@@ -78,7 +81,10 @@ pub(crate) struct WindowNumbers {
 /// What the other replicas of a fleet have counted of one service.
 #[derive(Debug, Default)]
 pub(crate) struct FleetCounts {
+    /// By the name of the replica and its counting, with a space between them.
     replicas: BTreeMap<Arc<str>, HeardReplica>,
+    /// How many have been heard.
+    heard: u64,
     /// What was not told to the judge yet, by share.
     new: BTreeMap<[u32; 2], [ArmTotals; 2]>,
     /// The same by route, by the leader's numbers.
@@ -91,6 +97,8 @@ pub(crate) struct FleetCounts {
 /// What is known of one replica.
 #[derive(Debug, Default)]
 struct HeardReplica {
+    /// When it was heard first, among the others.
+    number: u64,
     counts: CountsReader,
     told: u64,
     latencies: [TimedBuckets; 2],
@@ -165,7 +173,15 @@ impl FleetCounts {
     /// those of the fleet; `replica` stands for one that has counted without a break.
     pub(crate) fn take(&mut self, replica: &Arc<str>, said: ReplicaCounts, first: FirstHeard, canary: &CanaryStats) {
         let is_new = !self.replicas.contains_key(replica);
-        let heard = self.replicas.entry(Arc::clone(replica)).or_default();
+        if is_new {
+            self.make_room(replica);
+        }
+        self.heard += u64::from(is_new);
+        let number = self.heard;
+        let heard = self
+            .replicas
+            .entry(Arc::clone(replica))
+            .or_insert_with(|| HeardReplica { number, ..HeardReplica::default() });
         let routes = said.route_names.iter().map(|name| {
             let name = RouteName::new(name.as_ref()?.as_bytes())?;
             canary.routes()?.named(name)
@@ -205,6 +221,19 @@ impl FleetCounts {
                 sums.resize(sums.len().max(number + 1), Default::default());
                 sums[number].add(arms);
             }
+        }
+    }
+
+    /// A counting begins: those of before it of the same replica say no more of users, and the oldest of very many is
+    /// let go.
+    fn make_room(&mut self, replica: &str) {
+        let name = |counting: &str| counting.split(' ').next().map(ToOwned::to_owned);
+        let own = name(replica);
+        let same = self.replicas.iter_mut().filter(|(counting, _)| name(counting) == own);
+        same.for_each(|(_, heard)| heard.users = None);
+        if self.replicas.len() >= COUNTINGS_MAX {
+            let oldest = self.replicas.iter().min_by_key(|(_, heard)| heard.number).map(|(name, _)| Arc::clone(name));
+            oldest.and_then(|oldest| self.replicas.remove(&oldest));
         }
     }
 

@@ -88,6 +88,15 @@ pub(super) fn parse(text: &str) -> Result<Vec<HaproxySection>, Problem> {
     Ok(sections)
 }
 
+/// What follows a backslash, which is a part of the word unless it stands before one of these.
+fn escaped(rest: &mut std::str::Chars<'_>, special: &[char]) -> Vec<char> {
+    match rest.next() {
+        Some(c) if special.contains(&c) => vec![c],
+        Some(c) => vec!['\\', c],
+        None => vec!['\\'],
+    }
+}
+
 /// The words of a line, without quotation marks and comments.
 fn words(text: &str, line: usize) -> Result<Vec<String>, Problem> {
     let (mut words, mut word) = (Vec::new(), None::<String>);
@@ -95,7 +104,7 @@ fn words(text: &str, line: usize) -> Result<Vec<String>, Problem> {
     while let Some(c) = rest.next() {
         match c {
             '#' => break,
-            '\\' => word.get_or_insert_default().extend(rest.next()),
+            '\\' => word.get_or_insert_default().extend(escaped(&mut rest, &[' ', '#', '\\', '"', '\''])),
             '"' | '\'' => {
                 let word = word.get_or_insert_default();
                 loop {
@@ -105,7 +114,7 @@ fn words(text: &str, line: usize) -> Result<Vec<String>, Problem> {
                             return Err(misfit(line, found, "another one on the same line", "close the text"));
                         }
                         Some(inner) if inner == c => break,
-                        Some('\\') if c == '"' => word.extend(rest.next()),
+                        Some('\\') if c == '"' => word.extend(escaped(&mut rest, &['"', '\\', '$'])),
                         Some(inner) => word.push(inner),
                     }
                 }

@@ -39,6 +39,9 @@ pub(super) struct HaproxyPools<'c> {
     pub(super) sections: &'c [HaproxySection],
 }
 
+/// No weight is larger.
+const WEIGHT_MAX: u64 = 256;
+
 impl HaproxyPools<'_> {
     pub(super) fn backend(&self, name: &str) -> Option<&HaproxySection> {
         let is_it = |section: &&HaproxySection| matches!(&*section.kind, "backend" | "listen") && section.name == name;
@@ -84,7 +87,9 @@ impl HaproxyPools<'_> {
         if section.kind == "backend" {
             leave_out(section, draft);
         }
-        let servers: Vec<WeightedServer> = section.all("server").filter_map(|line| server(line, draft)).collect();
+        let weight = self.setting(section, "default-server", "").map_or(1, |line| weight_of(line).unwrap_or(1));
+        let servers: Vec<WeightedServer> =
+            section.all("server").filter_map(|line| server(line, weight, draft)).collect();
         let mut versions = by_weight(&servers);
         if let [one] = versions.as_mut_slice() {
             one.name.clone_from(&section.name);
@@ -163,8 +168,21 @@ pub(super) fn sticky(section: &HaproxySection, draft: &mut ConfigDraft) -> Vec<S
     vec!["cookie".to_owned()]
 }
 
-/// A server of a backend.
-fn server(line: &HaproxyLine, draft: &mut ConfigDraft) -> Option<WeightedServer> {
+/// The weight that a line says. HAProxy takes up to 256.
+fn weight_of(line: &HaproxyLine) -> Option<u64> {
+    line.after("weight").and_then(|weight| weight.parse().ok()).map(|weight: u64| weight.min(WEIGHT_MAX))
+}
+
+/// `2001:db8::6:8080` with the brackets that the port needs: HAProxy takes what follows the last colon for it.
+fn bracketed(address: &str) -> String {
+    match address.rsplit_once(':') {
+        Some((host, port)) if host.parse::<std::net::Ipv6Addr>().is_ok() => format!("[{host}]:{port}"),
+        _ => address.to_owned(),
+    }
+}
+
+/// A server of a backend, whose default weight this is.
+fn server(line: &HaproxyLine, default: u64, draft: &mut ConfigDraft) -> Option<WeightedServer> {
     if line.has("disabled") {
         draft.leave_out(line.line, &line.shown(), "a server that is disabled");
         return None;
@@ -175,10 +193,10 @@ fn server(line: &HaproxyLine, draft: &mut ConfigDraft) -> Option<WeightedServer>
         return None;
     }
     let port = if line.has("ssl") { 443 } else { 80 };
-    let Some(address) = endpoint(line.word(2), port) else {
+    let Some(address) = endpoint(&bracketed(line.word(2)), port) else {
         draft.leave_out(line.line, &line.shown(), "only IP:PORT and NAME:PORT");
         return None;
     };
-    let weight = line.after("weight").and_then(|weight| weight.parse().ok()).unwrap_or(1);
+    let weight = weight_of(line).unwrap_or(default);
     Some(WeightedServer { name: line.word(1).to_owned(), address, weight })
 }

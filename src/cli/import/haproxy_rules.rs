@@ -122,7 +122,7 @@ fn test(words: &[String]) -> Option<HaproxyTest> {
     let how = compares.unwrap_or(HaproxyMatch::Exact);
     match base {
         "hdr" if argument.eq_ignore_ascii_case("host") => hosts(values, how),
-        "path" | "url" => paths(values, how),
+        "path" | "url" => paths(values, how, ignores_case),
         "hdr" => named("header", argument, &pattern(&values, how, ignores_case)?),
         "cook" => named("cookie", argument, &pattern(&values, how, ignores_case)?),
         "url_param" | "urlp" => named("query", argument, &pattern(&values, how, ignores_case)?),
@@ -161,20 +161,18 @@ fn hosts(values: Vec<String>, how: HaproxyMatch) -> Option<HaproxyTest> {
     (!hosts.is_empty()).then_some(HaproxyTest::Hosts(hosts))
 }
 
-/// Prefixes of paths, which end at a `/` here.
-fn paths(values: Vec<String>, how: HaproxyMatch) -> Option<HaproxyTest> {
-    if matches!(how, HaproxyMatch::Regex) {
-        let [regex] = values.as_slice() else { return None };
-        return Some(HaproxyTest::Part("path", table("regex", &quoted(regex))));
+/// Prefixes of paths, which end at a `/` here and lead to a service; what is no prefix is a part of a rule.
+fn paths(values: Vec<String>, how: HaproxyMatch, ignores_case: bool) -> Option<HaproxyTest> {
+    let is_prefix = matches!(how, HaproxyMatch::Begins) && !ignores_case;
+    if !is_prefix {
+        return pattern(&values, how, ignores_case).map(|pattern| HaproxyTest::Part("path", pattern));
     }
-    let is_prefix = matches!(how, HaproxyMatch::Exact | HaproxyMatch::Begins);
     let trimmed = |value: String| match value.trim_end_matches('/') {
         "" => "/".to_owned(),
         trimmed => trimmed.to_owned(),
     };
     let paths: Vec<String> = values.into_iter().map(trimmed).collect();
-    (is_prefix && !paths.is_empty() && paths.iter().all(|path| path.starts_with('/')))
-        .then_some(HaproxyTest::Paths(paths))
+    (!paths.is_empty() && paths.iter().all(|path| path.starts_with('/'))).then_some(HaproxyTest::Paths(paths))
 }
 
 fn named(part: &'static str, name: &str, pattern: &str) -> Option<HaproxyTest> {
@@ -209,9 +207,9 @@ fn chance(range: &str, values: &[String]) -> Option<HaproxyTest> {
     let bound: u64 = bound.parse().ok()?;
     let hits = match comparison.as_str() {
         "lt" => bound,
-        "le" => bound + 1,
+        "le" => bound.saturating_add(1),
         "ge" => range.checked_sub(bound)?,
-        "gt" => range.checked_sub(bound + 1)?,
+        "gt" => range.checked_sub(bound.saturating_add(1))?,
         _ => return None,
     };
     Some(HaproxyTest::Chance(hits.min(range).checked_mul(100_000)? / range))

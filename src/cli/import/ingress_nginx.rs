@@ -282,7 +282,9 @@ impl Ingress<'_> {
     }
 
     fn settings(&self) -> BTreeMap<&'static str, String> {
-        let seconds = |name: &str| duration(self.annotation(name)?.trim_end_matches('s').parse::<u64>().ok()? * 1000);
+        let seconds = |name: &str| {
+            duration(self.annotation(name)?.trim_end_matches('s').parse::<u64>().ok()?.saturating_mul(1000))
+        };
         let read = seconds("proxy-read-timeout");
         [
             ("connect_timeout", seconds("proxy-connect-timeout")),

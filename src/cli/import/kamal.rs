@@ -124,7 +124,7 @@ fn deploy(document: &YamlNode, draft: &mut ConfigDraft) {
         line: document.line,
         hosts: texts(["host", "hosts"]).into_iter().flat_map(|hosts| comma(&hosts)).collect(),
         paths: paths(texts(["path_prefix", "path_prefixes"])),
-        settings: of_times(seconds.map(|seconds| seconds * 1000)),
+        settings: of_times(seconds.map(|seconds| seconds.saturating_mul(1000))),
         versions: vec![version],
         ..ServiceDraft::default()
     };
@@ -175,7 +175,8 @@ fn web_hosts(document: &YamlNode, draft: &mut ConfigDraft) -> Vec<String> {
 /// How servers are checked. `ns` is how many nanoseconds a millisecond has there; with 0 the times are seconds.
 fn of_health(health: &YamlNode, ns: u64) -> (&'static str, String) {
     let mut keys = vec![format!("path = {}", quoted(health.text(&["path"]).unwrap_or("/up")))];
-    let ms = |key: &str| health.number(&[key]).map(|number| number.checked_div(ns).unwrap_or(number * 1000));
+    let ms =
+        |key: &str| health.number(&[key]).map(|number| number.checked_div(ns).unwrap_or(number.saturating_mul(1000)));
     let (interval, timeout) = (ms("interval"), ms("timeout"));
     // A check has to end before the next one begins here, so that a longer wait is left to the default.
     let timeout = timeout.filter(|timeout| *timeout < interval.unwrap_or(HEALTH_INTERVAL_MS));

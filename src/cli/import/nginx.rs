@@ -107,7 +107,7 @@ pub(super) fn import(text: &str) -> Result<ConfigDraft, Problem> {
     }
     let settings = NginxSettings::default().with(http);
     for server in http.iter().filter(|directive| directive.name == "server") {
-        NginxServer { directive: server, targets: &targets, settings: settings.with(server.inner()) }
+        NginxServer { directive: server, outer: http, targets: &targets, settings: settings.with(server.inner()) }
             .import(&mut draft);
     }
     draft.whole("a server with a location that has a proxy_pass")
@@ -156,6 +156,8 @@ impl NginxSettings {
 /// A `server`.
 struct NginxServer<'d> {
     directive: &'d Directive,
+    /// What stands beside all servers.
+    outer: &'d [Directive],
     targets: &'d PassTargets<'d>,
     settings: NginxSettings,
 }
@@ -183,11 +185,7 @@ impl NginxServer<'_> {
 
     fn listeners(&self, draft: &mut ConfigDraft) {
         let (redirects, serves) = (self.redirects(), self.serves());
-        let pair = |cert: &Directive| {
-            let key = self.all("ssl_certificate_key").next()?;
-            Some(PairDraft { cert: cert.first().to_owned(), key: key.first().to_owned() })
-        };
-        let pair = self.all("ssl_certificate").next().and_then(pair);
+        let pairs = self.pairs();
         for listen in self.all("listen") {
             let Some(address) = listen_address(listen.first()) else {
                 draft.leave_out(listen.line, &listen.shown(), "only IP:PORT");
@@ -201,10 +199,29 @@ impl NginxServer<'_> {
             let listener = draft.listener(&address);
             listener.redirects |= redirects;
             listener.serves |= serves;
-            if let Some(pair) = pair.clone().filter(|pair| has("ssl") && !listener.pairs.contains(pair)) {
-                listener.pairs.push(pair);
+            if has("ssl") {
+                let new: Vec<PairDraft> = pairs.iter().filter(|pair| !listener.pairs.contains(pair)).cloned().collect();
+                listener.pairs.extend(new);
+                if pairs.is_empty() {
+                    let why = "TLS, and no certificate of it is named here: write [listeners.X.tls] before it is used";
+                    draft.leave_out(listen.line, &listen.shown(), why);
+                }
             }
         }
+    }
+
+    /// Its certificates with their keys: its own, or those that stand outside of all servers.
+    fn pairs(&self) -> Vec<PairDraft> {
+        let named = |directives: &[Directive], name: &str| -> Vec<String> {
+            let named = directives.iter().filter(|directive| directive.name == name);
+            named.map(|directive| directive.first().to_owned()).collect()
+        };
+        let of = |directives: &[Directive]| -> Vec<PairDraft> {
+            let (certs, keys) = (named(directives, "ssl_certificate"), named(directives, "ssl_certificate_key"));
+            certs.into_iter().zip(keys).map(|(cert, key)| PairDraft { cert, key }).collect()
+        };
+        let own = of(self.directive.inner());
+        if own.is_empty() { of(self.outer) } else { own }
     }
 
     /// Whether it passes requests on.

@@ -135,10 +135,20 @@ impl NginxReader<'_> {
                 None => {
                     return Err(misfit(begin, "a quotation mark that is not closed", "another one", "close the text"));
                 }
-                Some('\\') => word.extend(self.bump()),
+                Some('\\') => word.extend(self.escaped()),
                 Some(c) if c == quote => return Ok(NginxToken::Word(word)),
                 Some(c) => word.push(c),
             }
+        }
+    }
+
+    /// What follows a backslash, which is a part of the word unless it stands before a quotation mark, a space or
+    /// another one.
+    fn escaped(&mut self) -> Vec<char> {
+        match self.bump() {
+            Some(c @ ('"' | '\'' | '\\' | ' ')) => vec![c],
+            Some(c) => vec!['\\', c],
+            None => vec!['\\'],
         }
     }
 
@@ -152,10 +162,12 @@ impl NginxReader<'_> {
                 '}' if is_variable => is_variable = false,
                 '{' | '}' | ';' => break,
                 c if c.is_whitespace() => break,
-                '\\' => word.extend(self.bump()),
                 _ => {}
             }
-            word.extend(self.bump());
+            match self.bump() {
+                Some('\\') => word.extend(self.escaped()),
+                next => word.extend(next),
+            }
         }
         NginxToken::Word(word)
     }

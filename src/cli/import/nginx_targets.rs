@@ -6,6 +6,9 @@ use super::config_draft::{ConfigDraft, RuleDraft, VersionDraft, WeightedServer, 
 use super::measures::endpoint;
 use super::nginx_blocks::Directive;
 
+/// No weight is larger.
+const WEIGHT_MAX: u64 = 65_535;
+
 /// Variables that are chosen by variables, and so on.
 const CHAIN_MAX: usize = 4;
 
@@ -204,6 +207,7 @@ fn servers(upstream: &Directive, draft: &mut ConfigDraft) -> Vec<WeightedServer>
                 let has = |flag: &str| directive.arguments.iter().any(|argument| argument == flag);
                 let value = |key: &str| directive.arguments.iter().find_map(|argument| argument.strip_prefix(key));
                 let weight = value("weight=").and_then(|weight| weight.parse().ok()).unwrap_or(1);
+                let weight: u64 = u64::min(weight, WEIGHT_MAX);
                 match endpoint(directive.first(), 80) {
                     _ if has("down") => draft.leave_out(directive.line, &directive.shown(), "a server that is down"),
                     _ if has("backup") => {

@@ -152,8 +152,11 @@ fn each_command_has_a_page_of_the_manual() {
         let (_, said, errors) = ran(command.args(["-T", "lint", "-W", "warning"]).args(&pages));
         assert!(said.is_empty(), "{said}{errors}");
     }
-    let (code, _, errors) = pointsman(folder.path(), &["man", "no/such/folder"]);
-    assert!(code == 1 && errors.contains("cannot write no/such/folder/"), "{errors}");
+    let (code, ..) = pointsman(folder.path(), &["man", "a/new/folder"]);
+    assert!(code == 0 && folder.path().join("a/new/folder/pointsman.1").is_file());
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let (code, _, errors) = pointsman(folder.path(), &["man", "file/in"]);
+    assert!(code == 1 && errors.contains("cannot make file/in: "), "{errors}");
 }
 
 #[test]
