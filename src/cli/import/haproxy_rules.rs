@@ -242,7 +242,9 @@ mod tests {
             ("rand lt 1", Some(HaproxyTest::Chance(0))),
             ("src -f /etc/list", None),
             ("ssl_fc", None),
-            ("path_end .php", None),
+            ("path_end .php", part("path", "{ suffix = \".php\" }")),
+            ("path /", part("path", "\"/\"")),
+            ("path_reg -i \\.php$", part("path", "{ regex = '(?i)\\.php$' }")),
         ] {
             assert_eq!(found(text), wanted, "{text}");
         }
