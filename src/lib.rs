@@ -98,6 +98,7 @@
 //!   commits of what changes at run time.
 //! - [`metrics`]: every metric name, what Prometheus reads, and the rates of the last seconds.
 //! - [`release`]: makes rollouts happen.
+//! - [`trial_exchange`]: how the replicas of a fleet come to have the same users in their experiments.
 //! - [`chaos_runner`]: makes chaos runs happen.
 //! - [`admin`]: the HTTP API on top; only `app` imports it.
 //! - [`app`]: binds everything and runs it; nothing else wires parts together.
@@ -169,4 +170,5 @@ mod table;
 pub mod testing;
 mod tls;
 mod tokens;
+mod trial_exchange;
 mod upstream;

@@ -16,6 +16,9 @@ use crate::table::spec::experiment::ExperimentSubject;
 
 use super::revisions::timestamp;
 
+/// The state of one that runs.
+const RUNNING: &str = "running";
+
 /// An experiment: what it is, and whether it runs.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Experiment)]
@@ -123,7 +126,7 @@ impl ExperimentView {
             treatment: assignment.arms.treatment.to_string(),
             state: match run {
                 None => "never_started",
-                Some(run) if run.running => "running",
+                Some(run) if run.running => RUNNING,
                 Some(_) => "ended",
             },
             since: run.map(|run| run.since),
@@ -167,10 +170,13 @@ impl ExperimentPageView {
         experiment: ExperimentView,
         latest: Option<(&TrialCounts, &ExperimentResult)>,
         runs: &[TrialCounts],
+        silent: &[String],
     ) -> Self {
+        // What is over does not change any more.
+        let silent = if experiment.state == RUNNING { silent } else { &[] };
         Self {
             experiment: experiment.with_counts(latest.map(|(_, result)| result)),
-            result: latest.map(|(_, result)| ResultView::of(result)),
+            result: latest.map(|(_, result)| ResultView::of(result).with_silent(silent)),
             events: latest.map(|(counts, _)| TallyView::of(&counts.tally)),
             runs: runs.iter().filter_map(RunView::of).collect(),
         }

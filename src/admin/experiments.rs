@@ -142,7 +142,8 @@ pub(crate) async fn one(
     let latest = admin.experiments.latest(spec, &states).await?;
     let runs = admin.experiments.recorder.ledger.runs(spec.name()).await?;
     let latest = latest.as_ref().map(|(counts, result)| (counts, result));
-    Ok(Tagged(revision, ExperimentPageView::of(ExperimentView::of(spec, &states), latest, &runs)))
+    let silent = admin.experiments.recorder.ledger.exchange().silent();
+    Ok(Tagged(revision, ExperimentPageView::of(ExperimentView::of(spec, &states), latest, &runs, &silent)))
 }
 
 /// Tells who was seen in which arm of the last run, and did what, a line each.

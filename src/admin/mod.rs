@@ -187,6 +187,7 @@ pub(crate) fn router(admin: Arc<AdminApi>, extra: Option<Router>) -> Router {
         .route("/v1/whoami", get(whoami::get))
         .route("/v1/status", get(status::get))
         .route("/v1/evidence", get(evidence::get).post(evidence::tell))
+        .route("/v1/evidence/users", post(evidence::tell_users))
         .route("/v1/fleet", get(fleet::get))
         .route("/v1/fleet/restore", post(fleet::restore))
         .route("/v1/gitops", get(sync::get))

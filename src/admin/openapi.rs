@@ -22,6 +22,7 @@ use super::problem::ProblemDetails;
         super::status::get,
         super::evidence::get,
         super::evidence::tell,
+        super::evidence::tell_users,
         super::fleet::get,
         super::fleet::restore,
         super::sync::get,

@@ -138,9 +138,17 @@ impl From<FleetProblem> for ProblemDetails {
             FleetProblem::Apart(_) => "fleet_apart",
             FleetProblem::Outrun => "fleet_outrun",
             FleetProblem::NotLeader => "not_leader",
+            FleetProblem::Newer { .. } => "fleet_newer",
+            FleetProblem::Stranger { .. } => "fleet_stranger",
             FleetProblem::Unknown(_) => "fleet_unknown",
         };
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, word, problem.to_string())
+        let status = match &problem {
+            FleetProblem::Newer { .. } | FleetProblem::Stranger { .. } => StatusCode::CONFLICT,
+            FleetProblem::Apart(_) | FleetProblem::Outrun | FleetProblem::NotLeader | FleetProblem::Unknown(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+        };
+        Self::new(status, word, problem.to_string())
     }
 }
 

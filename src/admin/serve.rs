@@ -151,9 +151,14 @@ async fn secured(
     tls: Option<Arc<ServerTls>>,
 ) -> Result<(Stream, Option<ClientCertificate>), AdminRefused> {
     let Some(tls) = tls else { return Ok((stream, None)) };
-    let shaking = TlsAcceptor::from(Arc::clone(&tls.config().rustls)).accept(stream);
+    let config = tls.config();
+    let shaking = TlsAcceptor::from(Arc::clone(&config.rustls)).accept(stream);
     match timeout(tls.settings().handshake_timeout, shaking).await {
         Ok(Ok(stream)) => {
+            if let Err(error) = config.believes_still(stream.get_ref().1) {
+                tracing::debug!(%error, "a client of the admin API has come back with a certificate of before");
+                return Err(AdminRefused::TlsHandshake);
+            }
             let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| client_name(chain.first()?));
             Ok((Box::new(stream), certificate.map(|name| ClientCertificate(name.into()))))
         }

@@ -30,6 +30,7 @@ use crate::release::controller::RolloutController;
 use crate::slo_keeper::keeper::SloKeeper;
 use crate::supervise::Kind;
 use crate::tls::ServerTls;
+use crate::trial_exchange::TrialExchange;
 
 /// Everything that the tasks work on. It outlives them: one that ends before its time is begun again on the same.
 pub(crate) struct ControlParts {
@@ -65,13 +66,16 @@ impl ControlParts {
     fn begin(self, tasks: &mut Tasks) {
         let sighup = self.sighup;
         let admin = Arc::clone(&self.socket.admin);
-        let Sources { clock, published, config, supervisor, tls, .. } = admin.exporter.sources().clone();
+        let Sources { clock, published, config, supervisor, tls, fleet, .. } = admin.exporter.sources().clone();
         let clients = Arc::clone(&tls.clients);
         keep_looks(tasks, &admin, &published);
         tasks.keep("admin API", Kind::Waiting, self.socket, serve_admin);
         self.followed.keep(tasks, sighup.config);
         if let Some(fleet) = self.fleet {
             tasks.keep("fleet", Kind::Waiting, fleet, async |fleet, stop| fleet.run(stopped(stop)).await);
+        }
+        if let Some(fleet) = fleet {
+            keep_exchange(tasks, TrialExchange::new(fleet, admin.experiments.recorder.ledger.clone()));
         }
         if let Some(log_file) = self.log_file {
             tasks.keep("log rotation", Kind::Waiting, (log_file, sighup.log), async |(log_file, hangup), stop| {
@@ -128,6 +132,13 @@ impl ControlParts {
         });
         tasks.keep("retired", Kind::Steady, self.reclaimer, async |reclaimer, stop| reclaimer.run(stopped(stop)).await);
     }
+}
+
+/// What asks the other replicas whom they have counted.
+fn keep_exchange(tasks: &mut Tasks, exchange: TrialExchange) {
+    tasks.keep("users of the fleet", Kind::Waiting, exchange, async |exchange, stop| {
+        exchange.run(stopped(stop)).await;
+    });
 }
 
 /// The looks at the counters behind the rates, and at the state for those who follow it.

@@ -170,6 +170,26 @@ pub enum FleetProblem {
     /// Other replicas change the traffic all the time.
     #[error("other replicas change the traffic faster than this call can; repeat it")]
     Outrun,
+    /// Another replica has more than the one that is to be the fleet's.
+    #[error(
+        "found revision {found} on {replica}, and {own} on this replica, want the newest state for the fleet; call it on {replica}, or end that one first if what it has is not wanted"
+    )]
+    Newer {
+        /// Who has it.
+        replica: String,
+        /// Its revision.
+        found: u64,
+        /// The revision here.
+        own: u64,
+    },
+    /// What is there is another fleet's.
+    #[error("found the state of another fleet ({found}), this replica is of {own}; set another fleet.prefix")]
+    Stranger {
+        /// The fleet that was found.
+        found: String,
+        /// Its own.
+        own: String,
+    },
     /// This replica does not lead any more, and the call is the leader's.
     #[error("this replica does not lead the fleet any more; the new leader goes on")]
     NotLeader,

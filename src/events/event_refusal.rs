@@ -93,7 +93,9 @@ impl EventRefusal {
     /// The ledger has not taken it.
     pub(crate) fn of_ledger(error: &LedgerError) -> Self {
         let outcome = match error {
-            LedgerError::Busy | LedgerError::Late | LedgerError::Upgrading => EventCallOutcome::Busy,
+            LedgerError::Busy | LedgerError::Late | LedgerError::Upgrading | LedgerError::Unheard => {
+                EventCallOutcome::Busy
+            }
             LedgerError::Unsaved(_) | LedgerError::Gone => EventCallOutcome::Unsaved,
         };
         let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, outcome, error.to_string());

@@ -10,15 +10,20 @@
 //!
 //! A user without values takes some fifty bytes, and with values 16 more a metric.
 //!
-//! What has changed since it was last kept is known, so that [`saving`] writes that alone.
+//! What has changed since it was last kept is known, so that [`saving`] writes that alone. In a fleet [`others`] has
+//! what other replicas know of the same users.
 
+pub(crate) mod others;
 pub(crate) mod saving;
+pub(crate) mod told;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::Method;
 
+use self::others::OtherReplicas;
+use self::told::ToldChanges;
 use super::definition::{ExperimentSpec, MetricSource, MetricSpec};
 use super::estimate::Measure;
 use super::experiment_result::ExperimentCounts;
@@ -45,6 +50,9 @@ pub(crate) struct ExperimentState {
     turned_away: u64,
     tally: EventTally,
     unsaved: UnsavedParts,
+    others: OtherReplicas,
+    /// None: no other replica follows.
+    told: Option<ToldChanges>,
 }
 
 /// What has changed since the state was last kept.
@@ -150,6 +158,20 @@ impl EventTally {
             Recorded::After => &mut self.after,
         } += 1;
     }
+
+    /// Both.
+    #[must_use]
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            counted: self.counted + other.counted,
+            repeated: self.repeated + other.repeated,
+            no_metric: self.no_metric + other.no_metric,
+            not_exposed: self.not_exposed + other.not_exposed,
+            crossed: self.crossed + other.crossed,
+            before: self.before + other.before,
+            after: self.after + other.after,
+        }
+    }
 }
 
 impl ExperimentState {
@@ -160,16 +182,12 @@ impl ExperimentState {
 
     fn with_ids(spec: Arc<ExperimentSpec>, ids: usize) -> Self {
         let (users, shares) = (BTreeMap::new(), Vec::new());
-        let (tally, unsaved) = (EventTally::default(), UnsavedParts::default());
-        Self { spec, users, shares, ids: RecentIds::new(ids), turned_away: 0, tally, unsaved }
+        let (tally, unsaved, others) = (EventTally::default(), UnsavedParts::default(), OtherReplicas::default());
+        Self { spec, users, shares, ids: RecentIds::new(ids), turned_away: 0, tally, unsaved, others, told: None }
     }
 
     pub(crate) fn spec(&self) -> &ExperimentSpec {
         &self.spec
-    }
-
-    pub(crate) fn tally(&self) -> EventTally {
-        self.tally
     }
 
     /// A user was given an arm while the treatment had this share.
@@ -182,7 +200,8 @@ impl ExperimentState {
             }
             return if crosses { Exposed::Crossed } else { Exposed::Again };
         }
-        let share = self.share(share).filter(|_| self.users.len() < self.spec.users_max);
+        let elsewhere = self.knows(user);
+        let share = self.share(share).filter(|_| elsewhere || !self.is_full());
         let Some(share) = share else {
             self.turned_away += 1;
             self.unsaved.any = true;
@@ -191,7 +210,7 @@ impl ExperimentState {
         let mut new = ExposedUser { arm, crossed: false, share, first_ms: at_ms, values: Vec::new(), saved: true };
         self.unsaved.note(user, &mut new);
         self.users.insert(user, new);
-        Exposed::First
+        if elsewhere { self.met(user) } else { Exposed::First }
     }
 
     fn share(&mut self, share: Probability) -> Option<u16> {
@@ -216,29 +235,37 @@ impl ExperimentState {
             return Recorded::NoMetric;
         }
         // Only what counts is remembered: what came before its user's exposure may be sent again after it.
-        if act.id.is_some_and(|id| self.ids.contains(id)) {
+        if act.id.is_some_and(|id| self.ids.contains(id) || self.was_taken_elsewhere(id)) {
             return Recorded::Repeated;
         }
-        let Some(user) = self.users.get_mut(&act.user) else { return Recorded::NotExposed };
-        if user.crossed {
+        let Some(known) = self.known(act.user) else { return Recorded::NotExposed };
+        if known.crossed {
             return Recorded::Crossed;
         }
-        let Some(since) = act.at_ms.checked_sub(user.first_ms) else { return Recorded::Before };
-        let mut counted = false;
-        for (index, metric) in metrics.iter().enumerate().filter(|(_, metric)| since <= metric.window_ms) {
-            let Some(counts) = Addition::of(index, metric, &act.what) else { continue };
-            user.values.resize(metrics.len(), UserValues::default());
-            user.values[index].add(counts, metric.plan.measure);
-            counted = true;
+        let Some(since) = act.at_ms.checked_sub(known.first_ms) else { return Recorded::Before };
+        let spec = Arc::clone(&self.spec);
+        let within = |(_, metric): &(usize, &MetricSpec)| since <= metric.window_ms;
+        let mut additions = spec.metrics.iter().enumerate().filter(within).filter_map(|(index, metric)| {
+            let counts = Addition::of(index, metric, &act.what)?;
+            Some((index, counts, metric.plan.measure))
+        });
+        let Some(first) = additions.next() else { return Recorded::After };
+        let user = self.own_row(act.user, &known);
+        user.values.resize(spec.metrics.len(), UserValues::default());
+        for (index, counts, measure) in std::iter::once(first).chain(additions) {
+            user.values[index].add(counts, measure);
         }
-        if !counted {
-            return Recorded::After;
-        }
-        self.unsaved.note(act.user, user);
+        self.note(act.user);
         if let Some(id) = act.id {
             self.ids.add(id);
         }
         Recorded::Counted
+    }
+
+    /// Whether a metric is about events of this name.
+    pub(crate) fn counts_event(&self, name: &str) -> bool {
+        let what = ActKind::Event { name, value: 1.0 };
+        self.spec.metrics.iter().enumerate().any(|(index, metric)| Addition::of(index, metric, &what).is_some())
     }
 
     /// Whether a metric of this name is adjusted by what was known of users before.
@@ -250,24 +277,31 @@ impl ExperimentState {
     /// What was known of a user before, for the metric of this name; the last one said is true. It is of use for a
     /// metric that is adjusted by it, and of a user that is in the experiment; otherwise it answers `false`.
     pub(crate) fn known_before(&mut self, user: NameHash, metric: &str, value: f64) -> bool {
-        let metrics = &self.spec.metrics;
         let adjusted = |spec: &MetricSpec| spec.plan.measure == Measure::AdjustedMean && spec.plan.name == metric;
-        let found = metrics.iter().position(adjusted).zip(self.users.get_mut(&user));
+        let metrics = self.spec.metrics.len();
+        let found = self.spec.metrics.iter().position(adjusted).zip(self.known(user));
         let Some((index, known)) = found else { return false };
-        known.values.resize(metrics.len(), UserValues::default());
-        known.values[index].y = value;
-        self.unsaved.note(user, known);
+        let elsewhere = self.known_before_elsewhere(user, index);
+        let own = self.own_row(user, &known);
+        own.values.resize(metrics, UserValues::default());
+        own.values[index].y = value - elsewhere;
+        self.note(user);
         true
+    }
+
+    /// A user's row has changed.
+    fn note(&mut self, user: NameHash) {
+        if let Some(row) = self.users.get_mut(&user) {
+            self.unsaved.note(user, row);
+        }
     }
 
     /// The sums.
     #[must_use]
     pub(crate) fn counts(&self) -> ExperimentCounts {
         let mut sums = UserSums::new(self.spec.metrics.iter().map(|metric| &metric.plan), &self.shares);
-        for user in self.users.values() {
-            sums.add(user.arm, user.crossed, user.share, &user.values);
-        }
-        sums.counts(self.turned_away)
+        self.add_up(&mut sums);
+        sums.counts(self.turned_away())
     }
 }
 

@@ -28,7 +28,7 @@
 //! - [`sample_size`]: how many users it takes.
 //! - [`harm`]: whether the treatment is worse than is tolerated, for guardrails of releases.
 //! - [`definition`]: what an experiment is. [`experiment_state`] (`recent_ids`, [`name_hash`]): what is known of its
-//!   users, from exposures and from what they did, to sums.
+//!   users, from exposures and from what they did, to sums; [`merged_user`]: where several replicas know a user.
 //!
 //! # How often it is wrong
 //!
@@ -63,6 +63,7 @@ pub(crate) mod experiment_state;
 pub(crate) mod fingerprint;
 pub(crate) mod fixed_horizon;
 pub(crate) mod harm;
+pub(crate) mod merged_user;
 pub(crate) mod metric_result;
 pub(crate) mod metric_sums;
 pub(crate) mod name_hash;

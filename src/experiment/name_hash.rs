@@ -24,6 +24,11 @@ impl NameHash {
         Self(number)
     }
 
+    /// The one behind it in their order; none behind the last.
+    pub(crate) fn next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
+    }
+
     /// The number, to be stored.
     pub(crate) fn number(self) -> u64 {
         self.0

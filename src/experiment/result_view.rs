@@ -189,6 +189,15 @@ impl ResultView {
     }
 }
 
+impl ResultView {
+    /// The same with the replicas that have not said for a while whom they have counted.
+    pub(crate) fn with_silent(mut self, silent: &[String]) -> Self {
+        let told = silent.iter().map(|sentence| WarningView { kind: "silent".to_owned(), sentence: sentence.clone() });
+        self.warnings.extend(told);
+        self
+    }
+}
+
 impl WarningView {
     fn of(result: &ExperimentResult, warning: ExperimentWarning) -> Self {
         let kind = match warning {

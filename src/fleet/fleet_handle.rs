@@ -6,11 +6,12 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::FleetMember;
 use super::fleet_facts::{FleetFacts, FleetState};
 use crate::config::FleetConfig;
 use crate::control::Handle;
 use crate::control::fleet::fleet_link::FleetStanding;
-use crate::control::handle::ApplyError;
+use crate::control::handle::{ApplyError, FleetProblem};
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -94,8 +95,19 @@ impl FleetHandle {
     /// Puts the state of this replica where the shared one is lost, or is older than what was acknowledged.
     ///
     /// # Errors
-    /// [`ApplyError`] when it is not there.
+    /// [`ApplyError`] when it is not there: also where another replica has a newer one, or the shared one is of another
+    /// fleet.
     pub(crate) async fn restore(&self) -> Result<FleetStanding, ApplyError> {
+        let FleetStanding { mark, revision: own, .. } = self.writer.fleet_standing().await?;
+        let newest = {
+            let facts = self.facts.borrow();
+            let others = facts.members.values().filter(|member| member.name != facts.name);
+            let newest = others.max_by_key(|member| (member.generation, member.revision)).cloned();
+            newest.filter(|member| (member.generation, member.revision) > (mark.generation, own))
+        };
+        if let Some(FleetMember { name: replica, revision: found, .. }) = newest {
+            return Err(FleetProblem::Newer { replica, found, own }.into());
+        }
         let standing = self.writer.fleet_seed(true).await?;
         self.again.notify_one();
         let mut facts = self.facts.clone();

@@ -18,7 +18,7 @@ use super::fleet_keys::{BadPair, FleetKey, FleetKeys, FleetMember};
 use super::fleet_start::{FleetJoined, gone};
 use crate::config::FleetConfig;
 use crate::control::Handle;
-use crate::control::fleet::fleet_link::FleetStanding;
+use crate::control::fleet::fleet_link::{FleetRefusal, FleetStanding};
 use crate::control::fleet::fleet_port::FleetUpdate;
 use crate::control::handle::WriterGone;
 use crate::control::publish::Published;
@@ -254,9 +254,19 @@ impl FleetKeeper {
     }
 
     async fn put_in_force(&mut self, update: FleetUpdate) -> Result<(), Apart> {
-        let standing = self.handle.fleet_news(Box::new(update)).await?;
-        let standing = standing.map_err(|refusal| Apart::Refused(refusal.to_string()))?;
-        self.note_standing(&standing);
+        match self.handle.fleet_news(Box::new(update)).await? {
+            Ok(standing) => self.note_standing(&standing),
+            Err(refusal) => {
+                if matches!(refusal, FleetRefusal::Back { .. }) {
+                    // One that has less learns who has more.
+                    let standing = self.handle.fleet_standing().await?;
+                    self.note_standing(&standing);
+                    self.hold_lease().await?;
+                    self.report(true).await?;
+                }
+                return Err(Apart::Refused(refusal.to_string()));
+            }
+        }
         Ok(())
     }
 

@@ -41,6 +41,9 @@ const SAME_STATE: &str = "Cannot transition status";
 /// What a leader may not have told before it was gone: what was noted since, until the end of its lease is found.
 const UNTOLD: Duration = Duration::from_secs(20);
 
+/// How often it is looked who leads.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// Takes what is to be told; does nothing where no forge is to be told.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CommitStatuses(Option<Arc<StatusQueue>>);
@@ -139,9 +142,9 @@ impl StatusQueue {
         }
     }
 
-    /// Forgets what another replica has told.
-    fn forget_what_is_told(&self, now: Instant) {
-        self.notes().waiting.retain(|noted| now.saturating_duration_since(noted.at) < UNTOLD);
+    /// Forgets what another replica has told that has led until `led`.
+    fn forget_what_is_told(&self, led: Instant) {
+        self.notes().waiting.retain(|noted| led.saturating_duration_since(noted.at) < UNTOLD);
     }
 
     /// Whether there is something newer to tell of its commit.
@@ -188,10 +191,16 @@ impl StatusReporter {
         let Some(fleet) = self.fleet.as_ref().filter(|fleet| !fleet.leads()) else { return };
         let elected = fleet.until_it_leads();
         tokio::pin!(elected);
-        while timeout(UNTOLD, &mut elected).await.is_err() {
-            self.queue.forget_what_is_told(Instant::now());
+        // What was noted while none led was told by none.
+        let mut led = None;
+        while timeout(LOOK, &mut elected).await.is_err() {
+            if fleet.leader().is_some() {
+                led = Some(Instant::now());
+            }
+            if let Some(led) = led {
+                self.queue.forget_what_is_told(led);
+            }
         }
-        self.queue.forget_what_is_told(Instant::now());
     }
 
     async fn send(&mut self, status: &CommitStatus) {

@@ -5,12 +5,14 @@
 //! counted and is tried again, and events are refused: their sender has them still, and repeats them by their ids.
 //! Without its file nothing is counted at all: whom it knows already is in there.
 
+mod book_exchange;
 mod book_reads;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use self::book_exchange::BookExchange;
 use super::ledger_file::LedgerFile;
 use super::ledger_file_error::LedgerFileError;
 use super::ledger_handle::{EventReceipt, LedgerError, TrialCounts, UserEvent, UserEventKind};
@@ -49,13 +51,15 @@ pub(super) struct LedgerBook {
     note: Option<Arc<str>>,
     /// What was seen of trials that run while there was no file.
     lost: u64,
+    exchange: BookExchange,
 }
 
 impl LedgerBook {
     /// Without trials; `path` is none when everything is in memory only.
     pub(super) fn new(path: Option<PathBuf>) -> Self {
         let (specs, trials, ended) = (TrialSpecs::new(), BTreeMap::new(), BTreeMap::new());
-        Self { path, slot: FileSlot::Unneeded, specs, trials, ended, problem: None, note: None, lost: 0 }
+        let (slot, exchange) = (FileSlot::Unneeded, BookExchange::default());
+        Self { path, slot, specs, trials, ended, problem: None, note: None, lost: 0, exchange }
     }
 
     /// These trials run, and no other. Also called again from time to time while something is wrong.
@@ -64,11 +68,14 @@ impl LedgerBook {
         if matches!(self.slot, FileSlot::HandedOver) {
             return;
         }
-        let Self { specs, trials, .. } = self;
+        let Self { specs, trials, exchange, .. } = self;
         for trial in trials.values_mut().filter(|trial| trial.ended_ms.is_none()) {
             match specs.get(&trial.key) {
                 Some(spec) => trial.state.set_spec(Arc::clone(spec)),
-                None => (trial.ended_ms, trial.changed) = (Some(now_ms), true),
+                None => {
+                    (trial.ended_ms, trial.changed) = (Some(now_ms), true);
+                    trial.closing = exchange.shares;
+                }
             }
         }
         trials.retain(|_, trial| trial.ended_ms.is_none() || trial.run().is_some());
@@ -82,6 +89,7 @@ impl LedgerBook {
                 None => self.begin(&key, spec, now_ms),
             }
         }
+        self.look_again(true, now_ms);
     }
 
     fn begin(&mut self, key: &TrialKey, spec: Arc<ExperimentSpec>, now_ms: u64) {
@@ -95,7 +103,10 @@ impl LedgerBook {
             (TrialKey::Experiment { .. }, FileSlot::Unneeded | FileSlot::HandedOver | FileSlot::Broken) => return,
         };
         match trial {
-            Ok(trial) => {
+            Ok(mut trial) => {
+                if self.exchange.shares {
+                    trial.state.tell_changes(rand::random());
+                }
                 self.ended.remove(key);
                 self.trials.insert(key.clone(), trial);
             }
@@ -132,6 +143,10 @@ impl LedgerBook {
 
     /// Takes in what a worker has seen.
     pub(super) fn see(&mut self, seen: &Seen) {
+        if self.is_early(seen) { self.wait(seen.clone()) } else { self.count(seen) }
+    }
+
+    fn count(&mut self, seen: &Seen) {
         let Some(trial) = self.trials.get_mut(&*seen.trial).filter(|trial| trial.ended_ms.is_none()) else {
             // What comes after the end of its trial was under way then.
             self.lost += u64::from(self.specs.contains_key(&*seen.trial));
@@ -216,7 +231,7 @@ impl LedgerBook {
             return Err(self.failed(&error));
         }
         self.trials.values_mut().filter(|trial| trial.is_unsaved()).for_each(OpenTrial::set_saved);
-        self.trials.retain(|_, trial| trial.ended_ms.is_none());
+        self.trials.retain(|_, trial| trial.ended_ms.is_none() || trial.closing);
         self.all_is_well();
         Ok(())
     }
@@ -335,6 +350,14 @@ fn sentence_of(key: &TrialKey) -> String {
 
 fn noted(what: &str) -> Arc<str> {
     format!("{}: {what}", jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ")).into()
+}
+
+/// Whether a trial counts such events.
+fn concerns(state: &ExperimentState, event: &UserEvent) -> bool {
+    match event.kind {
+        UserEventKind::Happened => state.counts_event(&event.event),
+        UserEventKind::KnownBefore => state.adjusts(&event.event),
+    }
 }
 
 fn recorded(state: &mut ExperimentState, event: &UserEvent) -> Recorded {

@@ -56,6 +56,7 @@ impl LedgerFile {
         if empty {
             db.execute_batch(schema::CREATE).map_err(at)?;
         }
+        db.execute_batch(schema::ADD_OTHERS).map_err(at)?;
         sync_folder(path).map_err(io)?;
         touch_log(&db).map_err(at)?;
         let place = Some(StorePlace::of(path).map_err(io)?);
@@ -70,7 +71,8 @@ impl LedgerFile {
         let path = PathBuf::from(":memory:");
         let made = Connection::open_in_memory().and_then(|db| {
             prepare(&db)?;
-            db.execute_batch(schema::CREATE).map(|()| db)
+            db.execute_batch(schema::CREATE)?;
+            db.execute_batch(schema::ADD_OTHERS).map(|()| db)
         });
         let db = made.map_err(|source| LedgerFileError::at(&path, OPENING, source))?;
         Ok(Self { db, path, place: None, version: None, lock: None })

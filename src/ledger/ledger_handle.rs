@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::exchange_board::ExchangeBoard;
 use super::seen::{SeenSender, TrialKey};
+use super::told_trials::{TrialsAnswer, TrialsQuestion};
 use crate::experiment::experiment_result::ExperimentCounts;
 use crate::experiment::experiment_state::{EventTally, Recorded};
 use crate::experiment::name_hash::NameHash;
@@ -28,6 +30,7 @@ const FACTS_WAIT: Duration = Duration::from_secs(1);
 pub(crate) struct LedgerHandle {
     calls: mpsc::Sender<LedgerCall>,
     seen: SeenSender,
+    exchange: ExchangeBoard,
 }
 
 /// What a client says of a user.
@@ -156,6 +159,9 @@ pub(crate) enum LedgerError {
     /// The file is handed over to a process that takes over.
     #[error("an upgrade in place is going on; repeat the call in a moment")]
     Upgrading,
+    /// Other replicas may know users whom this one does not. Of this batch nothing is recorded.
+    #[error("the other replicas have to be asked first; repeat the call in a moment")]
+    Unheard,
     /// The ledger has ended: the process is shutting down, or a bug stopped it.
     #[error("the proxy has lost this call: a part of it has ended, and begins again; repeat the call in a moment")]
     Gone,
@@ -164,7 +170,11 @@ pub(crate) enum LedgerError {
 /// A call to the ledger, with where the answer goes.
 #[derive(Debug)]
 pub(crate) enum LedgerCall {
-    Record(Vec<UserEvent>, oneshot::Sender<Result<EventReceipt, LedgerError>>),
+    Record(RecordCall, oneshot::Sender<Result<EventReceipt, LedgerError>>),
+    Share,
+    Asks(String, oneshot::Sender<TrialsQuestion>),
+    Tell(TrialsQuestion, oneshot::Sender<TrialsAnswer>),
+    Hear(TrialsAnswer, oneshot::Sender<Vec<String>>),
     Latest(Name, oneshot::Sender<Result<Option<TrialCounts>, LedgerError>>),
     CountsOf(TrialKey, oneshot::Sender<Result<Option<TrialCounts>, LedgerError>>),
     Runs(Name, oneshot::Sender<Result<Vec<TrialCounts>, LedgerError>>),
@@ -172,6 +182,14 @@ pub(crate) enum LedgerCall {
     Facts(oneshot::Sender<LedgerFacts>),
     HandOver(oneshot::Sender<Result<(), LedgerError>>),
     TakeBack(oneshot::Sender<Result<(), LedgerError>>),
+}
+
+/// Events to be recorded.
+#[derive(Clone, Debug)]
+pub(crate) struct RecordCall {
+    pub(crate) events: Vec<UserEvent>,
+    /// Whether it is [`LedgerError::Unheard`] when other replicas may know users whom this one does not.
+    pub(crate) unless_unheard: bool,
 }
 
 /// Which users are wanted.
@@ -186,7 +204,12 @@ impl LedgerHandle {
     /// A handle, and where its calls go. `seen` is the queue of the workers.
     pub(crate) fn new(seen: SeenSender) -> (Self, mpsc::Receiver<LedgerCall>) {
         let (calls, inbox) = mpsc::channel(CALLS_MAX);
-        (Self { calls, seen }, inbox)
+        (Self { calls, seen, exchange: ExchangeBoard::default() }, inbox)
+    }
+
+    /// How far other replicas are known.
+    pub(crate) fn exchange(&self) -> &ExchangeBoard {
+        &self.exchange
     }
 
     /// Where workers hand over what they have seen.
@@ -200,12 +223,55 @@ impl LedgerHandle {
     /// # Errors
     /// [`LedgerError`] when nothing is acknowledged: the batch may be sent again, with the same ids.
     pub(crate) async fn record(&self, events: Vec<UserEvent>) -> Result<EventReceipt, LedgerError> {
+        let again = (!self.exchange.is_empty()).then(|| events.clone());
+        match (self.try_record(RecordCall { events, unless_unheard: again.is_some() }).await, again) {
+            (Err(LedgerError::Unheard), Some(events)) => {
+                self.exchange.catch_up().await;
+                self.try_record(RecordCall { events, unless_unheard: false }).await
+            }
+            (recorded, _) => recorded,
+        }
+    }
+
+    async fn try_record(&self, call: RecordCall) -> Result<EventReceipt, LedgerError> {
         let (answer, answered) = oneshot::channel();
-        self.calls.try_send(LedgerCall::Record(events, answer)).map_err(|error| match error {
+        self.calls.try_send(LedgerCall::Record(call, answer)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => LedgerError::Busy,
             mpsc::error::TrySendError::Closed(_) => LedgerError::Gone,
         })?;
         answered.await.unwrap_or(Err(LedgerError::Gone))
+    }
+
+    /// There are other replicas, which follow what changes.
+    ///
+    /// # Errors
+    /// [`LedgerError::Gone`] when it has ended.
+    pub(crate) async fn share(&self) -> Result<(), LedgerError> {
+        self.calls.send(LedgerCall::Share).await.map_err(|_closed| LedgerError::Gone)
+    }
+
+    /// What the replica whose store is called so is to be asked.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when it has ended, or does not answer.
+    pub(crate) async fn asks(&self, replica: &str) -> Result<TrialsQuestion, LedgerError> {
+        self.ask(|answer| LedgerCall::Asks(replica.to_owned(), answer)).await
+    }
+
+    /// What another replica is told that asks this.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when it has ended, or does not answer.
+    pub(crate) async fn tell(&self, question: TrialsQuestion) -> Result<TrialsAnswer, LedgerError> {
+        self.ask(|answer| LedgerCall::Tell(question, answer)).await
+    }
+
+    /// Takes what another replica has told; the trials of which it counts something else.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when it has ended, or does not answer.
+    pub(crate) async fn hear(&self, told: TrialsAnswer) -> Result<Vec<String>, LedgerError> {
+        self.ask(|answer| LedgerCall::Hear(told, answer)).await
     }
 
     /// What the latest run of an experiment has counted; none if there was none.

@@ -9,10 +9,13 @@ use super::ledger_handle::{TrialCounts, TrialUser, UsersCall, UsersPage};
 use super::ledger_schema as schema;
 use super::seen::TrialKey;
 use crate::experiment::experiment_result::{ExperimentCounts, MetricCounts, ShareUsers};
+use crate::experiment::experiment_state::others::{OtherTotals, ReplicaName};
 use crate::experiment::experiment_state::saving::{SavedTotals, SavedUser};
 use crate::experiment::experiment_state::{EventTally, ExperimentState};
+use crate::experiment::merged_user::{MergedUser, UserRow};
 use crate::experiment::metric_result::{MetricPlan, ShareSums};
 use crate::experiment::metric_sums::MetricSums;
+use crate::experiment::name_hash::NameHash;
 use crate::experiment::user_sums::UserSums;
 use crate::shared::name::Name;
 use crate::shared::per_arm::PerArm;
@@ -46,15 +49,24 @@ impl LedgerFile {
         })
     }
 
-    /// Puts the users of a run into its state, and the ids of events.
+    /// Puts the users of a run into its state, what other replicas know of them, and the ids of events.
     ///
     /// # Errors
     /// [`LedgerFileError`] when they cannot be read.
     pub(super) fn load_into(&self, id: i64, state: &mut ExperimentState) -> Result<(), LedgerFileError> {
         self.read(|db| {
-            let mut rows = db.prepare_cached(schema::ALL_USERS)?;
+            let mut rows = db.prepare_cached(schema::OWN_USERS)?;
             for user in rows.query_map([id], user_of)? {
                 state.put_back(user?);
+            }
+            for (replica, totals) in other_totals(db, id)? {
+                state.put_totals_back(&replica, totals);
+            }
+            let mut rows = db.prepare_cached(schema::OTHER_USERS)?;
+            let mut rows = rows.query([id])?;
+            while let Some(row) = rows.next()? {
+                let replica: String = row.get(6)?;
+                state.put_other_back(&replica.into(), user_of(row)?);
             }
             let mut rows = db.prepare_cached(schema::EVENTS)?;
             for event in rows.query_map([id], |row| row.get(0))? {
@@ -75,7 +87,7 @@ impl LedgerFile {
             began_ms: run.began_ms,
             ended_ms: run.ended_ms,
             counts,
-            tally: run.totals.tally,
+            tally: self.read(|db| tally_of_all(db, run))?,
         })
     }
 
@@ -84,15 +96,16 @@ impl LedgerFile {
     /// # Errors
     /// [`LedgerFileError`] when they cannot be read.
     pub(super) fn users(&self, call: &UsersCall, run: &StoredRun) -> Result<UsersPage, LedgerFileError> {
-        let limit = i64::try_from(call.limit).unwrap_or(i64::MAX);
-        let page: Vec<SavedUser> = self.read(|db| {
-            let mut rows = match call.after {
-                Some(_) => db.prepare_cached(schema::USERS)?,
-                None => db.prepare_cached(schema::FIRST_USERS)?,
-            };
-            let after = call.after.map_or(0, stored);
-            rows.query_map(params![run.id, after, limit], user_of)?.collect()
-        })?;
+        // One that is at the end of the page may have rows behind it.
+        let from = call.after.map_or(Some(NameHash::from_number(0)), NameHash::next);
+        let mut page: Vec<SavedUser> = Vec::new();
+        let put = |user| {
+            page.push(user);
+            page.len() < call.limit
+        };
+        if let Some(from) = from {
+            self.read(|db| each_user(db, RunUsers { id: run.id, plans: &run.plans, from }, put))?;
+        }
         let next = page.last().filter(|_| page.len() >= call.limit).map(|user| user.user);
         let users = page.into_iter().filter_map(|user| trial_user(user, &run.totals.shares)).collect();
         let trial = TrialKey::Experiment { name: call.experiment.clone(), since: run.since };
@@ -106,15 +119,7 @@ impl LedgerFile {
 
 fn run_of(row: &Row<'_>) -> rusqlite::Result<StoredRun> {
     let number = |index: usize| row.get::<_, i64>(index).map(i64::cast_unsigned);
-    let tally = EventTally {
-        counted: number(6)?,
-        repeated: number(7)?,
-        no_metric: number(8)?,
-        not_exposed: number(9)?,
-        crossed: number(10)?,
-        before: number(11)?,
-        after: number(12)?,
-    };
+    let tally = tally_from(row, 6)?;
     let totals = SavedTotals { shares: Vec::new(), turned_away: number(4)?, tally, first_id: number(5)? };
     let ended_ms = row.get::<_, Option<i64>>(3)?.map(i64::cast_unsigned);
     let (id, since, began_ms) = (row.get(0)?, number(1)?, number(2)?);
@@ -162,15 +167,82 @@ fn trial_user(user: SavedUser, shares: &[Probability]) -> Option<TrialUser> {
     Some(TrialUser { user, arm, crossed, share, first_ms, values })
 }
 
+/// Which users of a run.
+struct RunUsers<'r> {
+    id: i64,
+    plans: &'r [MetricPlan],
+    /// The first.
+    from: NameHash,
+}
+
+/// Each user of a run as all replicas know it, in the order of their hashes, for as long as more are wanted.
+fn each_user(
+    db: &Connection,
+    RunUsers { id, plans, from }: RunUsers<'_>,
+    mut put: impl FnMut(SavedUser) -> bool,
+) -> rusqlite::Result<()> {
+    let measure = |number: usize| plans.get(number).map(|plan| plan.measure);
+    let mut rows = db.prepare_cached(schema::ROWS_FROM)?;
+    let mut rows = rows.query(params![id, stored(from)])?;
+    let mut open: Option<(NameHash, MergedUser)> = None;
+    while let Some(row) = rows.next()? {
+        let row = user_of(row)?;
+        match &mut open {
+            Some((user, merged)) if *user == row.user => merged.add(UserRow::from(&row), measure),
+            _ => {
+                let new = (row.user, MergedUser::of(UserRow::from(&row)));
+                if let Some((user, merged)) = open.replace(new)
+                    && !put(merged.saved(user))
+                {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    if let Some((user, merged)) = open {
+        put(merged.saved(user));
+    }
+    Ok(())
+}
+
+/// What is kept of other replicas beside their rows.
+fn other_totals(db: &Connection, id: i64) -> rusqlite::Result<Vec<(ReplicaName, OtherTotals)>> {
+    let mut rows = db.prepare_cached(schema::OTHER_TOTALS)?;
+    let totals = |row: &Row<'_>| {
+        let replica: String = row.get(0)?;
+        let turned_away = row.get::<_, i64>(1)?.cast_unsigned();
+        Ok((replica.into(), OtherTotals { turned_away, tally: tally_from(row, 2)? }))
+    };
+    rows.query_map([id], totals)?.collect()
+}
+
+/// What became of events on all replicas.
+fn tally_of_all(db: &Connection, run: &StoredRun) -> rusqlite::Result<EventTally> {
+    let others = other_totals(db, run.id)?;
+    Ok(others.iter().fold(run.totals.tally, |sum, (_, other)| sum.plus(other.tally)))
+}
+
+fn tally_from(row: &Row<'_>, first: usize) -> rusqlite::Result<EventTally> {
+    let number = |index: usize| row.get::<_, i64>(first + index).map(i64::cast_unsigned);
+    Ok(EventTally {
+        counted: number(0)?,
+        repeated: number(1)?,
+        no_metric: number(2)?,
+        not_exposed: number(3)?,
+        crossed: number(4)?,
+        before: number(5)?,
+        after: number(6)?,
+    })
+}
+
 /// The sums over the users of a run, in the order of their hashes.
 pub(super) fn count(db: &Connection, id: i64) -> rusqlite::Result<ExperimentCounts> {
     let (plans, shares) = (plans_of(db, id)?, shares_of(db, id)?);
     let mut sums = UserSums::new(plans.iter(), &shares);
-    let mut rows = db.prepare_cached(schema::ALL_USERS)?;
-    for user in rows.query_map([id], user_of)? {
-        let user = user?;
+    each_user(db, RunUsers { id, plans: &plans, from: NameHash::from_number(0) }, |user| {
         sums.add(user.arm, user.crossed, user.share, &user.values);
-    }
+        true
+    })?;
     let turned_away: i64 = db.prepare_cached(schema::TURNED_AWAY)?.query_row([id], |row| row.get(0))?;
     Ok(sums.counts(turned_away.cast_unsigned()))
 }
@@ -184,7 +256,8 @@ fn is_closed(db: &Connection, id: i64) -> rusqlite::Result<bool> {
 fn closed_counts(db: &Connection, run: &StoredRun) -> rusqlite::Result<ExperimentCounts> {
     let StoredRun { id, totals, plans, .. } = run;
     let number = |row: &Row<'_>, index: usize| row.get::<_, i64>(index).map(i64::cast_unsigned);
-    let mut counts = UserSums::new(plans.iter(), &totals.shares).counts(totals.turned_away);
+    let turned_away: i64 = db.prepare_cached(schema::TURNED_AWAY)?.query_row([id], |row| row.get(0))?;
+    let mut counts = UserSums::new(plans.iter(), &totals.shares).counts(turned_away.cast_unsigned());
     let put = |row: &Row<'_>| {
         (counts.seen, counts.crossed) = (number(row, 0)?, number(row, 1)?);
         Ok(())

@@ -1,5 +1,7 @@
 //! Writes to the ledger's file: all that has changed, in one transaction.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Transaction, params};
 
 use super::ledger_columns::{better_word, bytes_of, measure_word, stored};
@@ -9,6 +11,7 @@ use super::ledger_rows;
 use super::ledger_schema as schema;
 use super::open_trial::OpenTrial;
 use crate::experiment::experiment_result::ExperimentCounts;
+use crate::experiment::experiment_state::others::{OtherTotals, ReplicaName};
 use crate::experiment::experiment_state::saving::{SavedTotals, SavedUser};
 use crate::experiment::metric_result::MetricPlan;
 use crate::shared::per_arm::ExperimentArm;
@@ -72,7 +75,8 @@ fn put_trial(db: &Transaction<'_>, trial: &OpenTrial) -> rusqlite::Result<()> {
     for (number, share) in (0_i64..).zip(trial.state.totals().shares) {
         db.prepare_cached(schema::PUT_SHARE)?.execute(params![id, number, share.value()])?;
     }
-    put_users(db, id, trial)
+    put_users(db, id, trial)?;
+    put_others(db, id, trial)
 }
 
 /// The row of the trial itself; its number.
@@ -110,6 +114,45 @@ fn put_users(db: &Transaction<'_>, id: i64, trial: &OpenTrial) -> rusqlite::Resu
     }
     let first = trial.state.totals().first_id.cast_signed();
     db.prepare_cached(schema::FORGET_EVENTS)?.execute(params![id, first]).map(drop)
+}
+
+/// What other replicas have told.
+fn put_others(db: &Transaction<'_>, id: i64, trial: &OpenTrial) -> rusqlite::Result<()> {
+    let number_of = |replica: &ReplicaName| -> rusqlite::Result<i64> {
+        db.prepare_cached(schema::PUT_REPLICA)?.execute([&**replica])?;
+        db.prepare_cached(schema::REPLICA)?.query_row([&**replica], |row| row.get(0))
+    };
+    let mut numbers = BTreeMap::new();
+    let mut put = db.prepare_cached(schema::PUT_OTHER_TOTALS)?;
+    for (replica, OtherTotals { turned_away, tally }) in trial.state.other_totals() {
+        let number = number_of(replica)?;
+        numbers.insert(replica, number);
+        let counts = [tally.counted, tally.repeated, tally.no_metric, tally.not_exposed];
+        let [counted, repeated, no_metric, not_exposed] = counts.map(u64::cast_signed);
+        let [crossed, before, after] = [tally.crossed, tally.before, tally.after].map(u64::cast_signed);
+        let turned_away = turned_away.cast_signed();
+        put.execute(params![
+            id,
+            number,
+            turned_away,
+            counted,
+            repeated,
+            no_metric,
+            not_exposed,
+            crossed,
+            before,
+            after
+        ])?;
+    }
+    let mut put = db.prepare_cached(schema::PUT_OTHER)?;
+    for (replica, saved) in trial.state.unsaved_others() {
+        let Some(number) = numbers.get(replica) else { continue };
+        let SavedUser { user, arm, crossed, share, first_ms, values } = saved;
+        let (user, is_treatment) = (stored(user), arm == ExperimentArm::Treatment);
+        let (first_ms, values) = (first_ms.cast_signed(), bytes_of(&values));
+        put.execute(params![id, user, number, is_treatment, crossed, share, first_ms, values])?;
+    }
+    Ok(())
 }
 
 fn put_metric(db: &Transaction<'_>, id: i64, number: i64, plan: &MetricPlan) -> rusqlite::Result<()> {

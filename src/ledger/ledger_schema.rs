@@ -90,6 +90,41 @@ CREATE TABLE arm_sums (
 COMMIT;
 ";
 
+/// What other replicas of a fleet have told. It came later: a program that does not know of it reads and writes the
+/// rest.
+pub(super) const ADD_OTHERS: &str = "
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS replicas (
+    id      INTEGER PRIMARY KEY,
+    replica TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE IF NOT EXISTS others (
+    trial    INTEGER NOT NULL REFERENCES trials (id),
+    user     INTEGER NOT NULL,
+    replica  INTEGER NOT NULL REFERENCES replicas (id),
+    arm      INTEGER NOT NULL,
+    crossed  INTEGER NOT NULL,
+    share    INTEGER NOT NULL,
+    first_ms INTEGER NOT NULL,
+    vals     BLOB NOT NULL,
+    PRIMARY KEY (trial, user, replica)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS other_totals (
+    trial       INTEGER NOT NULL REFERENCES trials (id),
+    replica     INTEGER NOT NULL REFERENCES replicas (id),
+    turned_away INTEGER NOT NULL,
+    counted     INTEGER NOT NULL,
+    repeated    INTEGER NOT NULL,
+    no_metric   INTEGER NOT NULL,
+    not_exposed INTEGER NOT NULL,
+    crossed     INTEGER NOT NULL,
+    before      INTEGER NOT NULL,
+    after       INTEGER NOT NULL,
+    PRIMARY KEY (trial, replica)
+) STRICT, WITHOUT ROWID;
+COMMIT;
+";
+
 pub(super) const PUT_TRIAL: &str =
     "INSERT INTO trials (experiment, since, began_ms, ended_ms, turned_away, first_event,
         counted, repeated, no_metric, not_exposed, crossed, before, after)
@@ -117,8 +152,19 @@ pub(super) const PUT_ARM_USERS: &str = "INSERT INTO arm_users (trial, share, arm
 pub(super) const PUT_ARM_SUMS: &str = "INSERT INTO arm_sums
         (trial, metric, share, arm, users, x, x_squares, y, y_squares, products)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-pub(super) const FORGET_USERS: [&str; 2] =
-    ["DELETE FROM users WHERE trial = ?1", "DELETE FROM events WHERE trial = ?1"];
+pub(super) const FORGET_USERS: [&str; 3] = [
+    "DELETE FROM users WHERE trial = ?1",
+    "DELETE FROM events WHERE trial = ?1",
+    "DELETE FROM others WHERE trial = ?1",
+];
+pub(super) const PUT_REPLICA: &str = "INSERT INTO replicas (replica) VALUES (?1) ON CONFLICT (replica) DO NOTHING";
+pub(super) const REPLICA: &str = "SELECT id FROM replicas WHERE replica = ?1";
+pub(super) const PUT_OTHER: &str = "INSERT OR REPLACE INTO others
+        (trial, user, replica, arm, crossed, share, first_ms, vals)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+pub(super) const PUT_OTHER_TOTALS: &str = "INSERT OR REPLACE INTO other_totals
+        (trial, replica, turned_away, counted, repeated, no_metric, not_exposed, crossed, before, after)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 
 const TRIAL_COLUMNS: &str = "id, since, began_ms, ended_ms, turned_away, first_event,
     counted, repeated, no_metric, not_exposed, crossed, before, after";
@@ -130,13 +176,20 @@ pub(super) fn trials_of() -> String {
 pub(super) const METRICS: &str =
     "SELECT name, measure, better, guardrail FROM metrics WHERE trial = ?1 ORDER BY number";
 pub(super) const SHARES: &str = "SELECT share FROM shares WHERE trial = ?1 ORDER BY number";
-pub(super) const USERS: &str = "SELECT user, arm, crossed, share, first_ms, vals FROM users
-    WHERE trial = ?1 AND user > ?2 ORDER BY user LIMIT ?3";
-pub(super) const FIRST_USERS: &str = "SELECT user, arm, crossed, share, first_ms, vals FROM users
-    WHERE trial = ?1 AND ?2 = 0 ORDER BY user LIMIT ?3";
-pub(super) const TURNED_AWAY: &str = "SELECT turned_away FROM trials WHERE id = ?1";
-pub(super) const ALL_USERS: &str = "SELECT user, arm, crossed, share, first_ms, vals FROM users
+/// The rows of all replicas from this user on, this replica's own first of each user's.
+pub(super) const ROWS_FROM: &str = "SELECT user, arm, crossed, share, first_ms, vals, 0 AS replica FROM users
+        WHERE trial = ?1 AND user >= ?2
+    UNION ALL SELECT user, arm, crossed, share, first_ms, vals, replica FROM others WHERE trial = ?1 AND user >= ?2
+    ORDER BY user, replica";
+pub(super) const TURNED_AWAY: &str = "SELECT turned_away
+    + (SELECT coalesce(sum(turned_away), 0) FROM other_totals WHERE trial = ?1) FROM trials WHERE id = ?1";
+pub(super) const OWN_USERS: &str = "SELECT user, arm, crossed, share, first_ms, vals FROM users
     WHERE trial = ?1 ORDER BY user";
+pub(super) const OTHER_USERS: &str = "SELECT user, arm, crossed, share, first_ms, vals, replicas.replica
+    FROM others JOIN replicas ON replicas.id = others.replica WHERE trial = ?1 ORDER BY user";
+pub(super) const OTHER_TOTALS: &str = "SELECT replicas.replica, turned_away, counted, repeated, no_metric, not_exposed,
+        crossed, before, after
+    FROM other_totals JOIN replicas ON replicas.id = other_totals.replica WHERE trial = ?1";
 pub(super) const EVENTS: &str = "SELECT event FROM events WHERE trial = ?1 ORDER BY number";
 pub(super) const COUNTS: &str = "SELECT seen, crossed FROM counts WHERE trial = ?1";
 pub(super) const ARM_USERS: &str = "SELECT share, arm, users FROM arm_users WHERE trial = ?1";

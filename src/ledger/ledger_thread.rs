@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::ledger_book::LedgerBook;
-use super::ledger_handle::{EventReceipt, LedgerCall, LedgerError, LedgerHandle};
+use super::ledger_handle::{EventReceipt, LedgerCall, LedgerError, LedgerHandle, RecordCall};
 use super::running_trials::{RunningTrials, TrialSpecs};
 use super::seen::{Seen, SeenSender};
 use crate::supervise::{Part, panic_text};
@@ -283,10 +283,17 @@ impl LedgerThread {
 
     fn answer(&mut self, call: LedgerCall, answers: &mut Vec<WaitingAnswer>) {
         match call {
-            LedgerCall::Record(events, answer) => match self.book.refusal() {
+            LedgerCall::Record(RecordCall { events, unless_unheard }, answer) => match self.book.refusal() {
                 Some(refusal) => drop(answer.send(Err(refusal))),
+                None if unless_unheard && self.book.lacks_users(&events) => {
+                    drop(answer.send(Err(LedgerError::Unheard)));
+                }
                 None => answers.push((answer, self.book.record(&events))),
             },
+            LedgerCall::Share => self.book.share(),
+            LedgerCall::Asks(replica, answer) => drop(answer.send(self.book.asks(&replica, now_ms()))),
+            LedgerCall::Tell(question, answer) => drop(answer.send(self.book.tell(&question))),
+            LedgerCall::Hear(told, answer) => drop(answer.send(self.book.hear(&told, now_ms()))),
             LedgerCall::Latest(experiment, answer) => drop(answer.send(self.book.latest(&experiment))),
             LedgerCall::CountsOf(trial, answer) => drop(answer.send(self.book.counts_of(&trial))),
             LedgerCall::Runs(experiment, answer) => drop(answer.send(self.book.runs(&experiment))),

@@ -10,10 +10,14 @@
 //! Why not counters in the workers: a user is one unit, wherever its requests arrive. Why not the revision store: see
 //! `ledger_file`. Why rows of state and no log of events: a log of weeks has no bound, and users have one.
 //!
+//! In a fleet each replica has a ledger of its own, and copies of what the others have counted in the same file:
+//! [`told_trials`] has the forms that are sent, [`exchange_board`] how far the others are known.
+//!
 //! What must stay true: an event is answered after it is on disk. What is in memory is written within a quarter of a
 //! second, so that no more of what was seen is lost with the process, on both arms alike. No request waits for any of
 //! it, and the process neither ends nor refuses to start because of it.
 
+pub(crate) mod exchange_board;
 mod ledger_book;
 mod ledger_columns;
 mod ledger_file;
@@ -29,3 +33,4 @@ pub(crate) mod ledger_thread;
 mod open_trial;
 pub(crate) mod running_trials;
 pub(crate) mod seen;
+pub(crate) mod told_trials;

@@ -12,6 +12,8 @@ pub(super) struct OpenTrial {
     pub(super) began_ms: u64,
     /// Set when it has ended, and its end is not kept yet.
     pub(super) ended_ms: Option<u64>,
+    /// Whether it stays in memory after its end, for other replicas to tell and to be told the rest.
+    pub(super) closing: bool,
     /// Whether the file has it.
     pub(super) kept: bool,
     /// Whether the row of the trial itself has to be written, whatever its state is.
@@ -23,7 +25,16 @@ pub(super) struct OpenTrial {
 impl OpenTrial {
     /// One that begins.
     pub(super) fn new(key: TrialKey, state: ExperimentState, now_ms: u64) -> Self {
-        Self { key, state, began_ms: now_ms, ended_ms: None, kept: false, changed: true, full_told: false }
+        Self {
+            key,
+            state,
+            began_ms: now_ms,
+            ended_ms: None,
+            closing: false,
+            kept: false,
+            changed: true,
+            full_told: false,
+        }
     }
 
     /// The experiment and the revision of the start; none of a rollout, which is counted in memory only.

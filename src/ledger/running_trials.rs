@@ -40,9 +40,14 @@ impl RunningTrials {
     /// A step of a rollout has begun, or begins again after a restart, that counts users for its guardrails. The step
     /// before is not counted any more.
     pub(crate) fn begin_rollout(&self, id: u64, slots: u32, spec: Arc<ExperimentSpec>) {
-        self.0.send_modify(|trials| {
+        self.0.send_if_modified(|trials| {
+            let key = TrialKey::Rollout { id, slots };
+            if trials.get(&key).is_some_and(|known| Arc::ptr_eq(known, &spec)) {
+                return false;
+            }
             trials.retain(|key, _| !of_rollout(key, id));
-            trials.insert(TrialKey::Rollout { id, slots }, spec);
+            trials.insert(key, spec);
+            true
         });
     }
 

@@ -206,12 +206,11 @@ impl RolloutController {
 
     /// As it was before anything was read.
     fn forget(&mut self) {
-        for run in std::mem::take(&mut self.running).values() {
+        let (running, beside) = (std::mem::take(&mut self.running), std::mem::take(&mut self.beside));
+        for run in running.values().chain(beside.values().map(|Onlooked { run, .. }| run)) {
             run.count_out(&self.deps.registry, CanaryEnd::Interrupted);
             run.count_users(Weight::ZERO, &self.deps.guardrails);
         }
-        let beside = std::mem::take(&mut self.beside);
-        beside.values().for_each(|seen| seen.run.count_out(&self.deps.registry, CanaryEnd::Interrupted));
         self.finished.clear();
         self.not_counted.clear();
         (self.last_id, self.answers, self.others) = (None, mpsc::channel(ANSWERS_MAX), None);

@@ -17,6 +17,7 @@ use super::saved::Saved;
 use crate::fleet::fleet_handle::FleetHandle;
 use crate::problem::chain;
 use crate::stats::CanaryEnd;
+use crate::table::Weight;
 
 /// How often it looks at what is stored.
 const LOOK: Duration = Duration::from_millis(500);
@@ -59,6 +60,7 @@ impl RolloutController {
             let Some(Onlooked { run, .. }) = self.beside.remove(&id) else { continue };
             let end = self.finished.get(&id).map_or(CanaryEnd::Back, |saved| canary_end(saved.phase));
             run.count_out(&self.deps.registry, end);
+            run.count_users(Weight::ZERO, &self.deps.guardrails);
             changed.extend(run.services.iter().cloned());
         }
         let begun = self.finished.iter().filter(|(id, saved)| !saved.is_finished() && !self.beside.contains_key(id));
@@ -77,7 +79,12 @@ impl RolloutController {
             changed.extend(run.services.iter().cloned());
             self.beside.insert(id, Onlooked { run, telling: LeaderTelling::new() });
         }
-        self.beside.values().for_each(|seen| seen.run.sweep(now_ms));
+        for (id, Onlooked { run, .. }) in &self.beside {
+            run.sweep(now_ms);
+            if let Some(saved) = self.finished.get(id) {
+                run.count_users(saved.weight(), &self.deps.guardrails);
+            }
+        }
         if !changed.is_empty() {
             // The writer may have ended, and begins with what there is then.
             self.deps.handle.compile_again(changed).await.ok();

@@ -4,18 +4,19 @@
 //! sealed with a key that all threads share and that is changed every six hours, so whichever worker the kernel picks
 //! can open them. The key belongs to the listener: a ticket of a listener that asks for no certificate opens no door of
 //! one that does. It outlives a reload of the certificates, but not one of the client authorities, or a client that was
-//! let in by the old ones could come back with a ticket. With keys in a file ([`super::ticket_keys`]) other processes
-//! open them as well. Early data (0-RTT) is never taken: it can be replayed.
+//! let in by the old ones could come back with a ticket; and a client's certificate is looked at again whenever a
+//! session is resumed with it, for it may have expired since ([`Server::believes_still`]). With keys in a file
+//! ([`super::ticket_keys`]) other processes open them as well. Early data (0-RTT) is never taken: it can be replayed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::RootCertStore;
-use rustls::ServerConfig;
 use rustls::crypto::ring::Ticketer;
+use rustls::pki_types::UnixTime;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ProducesTickets, StoresServerSessions, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
+use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection};
 
 use super::certificate::Certificate;
 use super::certificates::Certificates;
@@ -39,6 +40,22 @@ pub struct Server {
     pub certificates: Arc<Certificates>,
     /// The client authorities, to see whether they changed.
     authorities: Option<RootCertStore>,
+    /// What looks at the certificates of clients, if they are asked for.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+impl Server {
+    /// Looks at the certificate of a client again whose session was resumed: a ticket has it as it was when it was
+    /// shown.
+    ///
+    /// # Errors
+    /// What is wrong with it by now.
+    pub(crate) fn believes_still(&self, connection: &ServerConnection) -> Result<(), rustls::Error> {
+        let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+        let Some(verifier) = self.clients.as_ref().filter(|_| resumed) else { return Ok(()) };
+        let Some([own, between @ ..]) = connection.peer_certificates() else { return Ok(()) };
+        verifier.verify_client_cert(own, between, UnixTime::now()).map(drop)
+    }
 }
 
 impl Load for ServerSettings {
@@ -51,20 +68,23 @@ impl Load for ServerSettings {
         }
         let kept = old.filter(|old| same(old.config.authorities.as_ref(), authorities.as_ref()));
         let served = Arc::new(Certificates::new(&pairs));
-        let rustls = self.config(&served, authorities.as_ref(), kept.map(|old| &*old.config.rustls));
+        let clients = self.verifier(authorities.as_ref()).map_err(|found| vec![found])?;
+        let rustls = self.config(&served, clients.clone(), kept.map(|old| &*old.config.rustls));
         let mut rustls = rustls.map_err(|found| vec![found])?;
         if let Some(shared) = tickets {
             rustls.ticketer = Arc::new(shared);
         }
         let certificates: Vec<Certificate> = pairs.into_iter().map(|(_, certificate)| certificate).collect();
-        let config = Arc::new(Server { rustls: Arc::new(rustls), certificates: served, authorities });
+        let config = Arc::new(Server { rustls: Arc::new(rustls), certificates: served, authorities, clients });
         Ok(LoadedTls { config, certificates, digest })
     }
 
     fn examine(&self) -> Examined {
         let ServerContents { pairs, authorities, mut errors, .. } = self.contents();
         if errors.is_empty() {
-            errors.extend(self.config(&Arc::new(Certificates::new(&pairs)), authorities.as_ref(), None).err());
+            let clients = self.verifier(authorities.as_ref());
+            let made = clients.and_then(|clients| self.config(&Arc::new(Certificates::new(&pairs)), clients, None));
+            errors.extend(made.err());
         }
         let mut reader = PemReader::default();
         let facts = self.certificates.iter().enumerate().map(|(index, pair)| reader.facts(index, pair)).collect();
@@ -122,10 +142,15 @@ impl ServerSettings {
         ServerContents { pairs, authorities, tickets, errors, digest: reader.digest() }
     }
 
+    /// What looks at the certificates of clients; none: they are not asked for.
+    fn verifier(&self, authorities: Option<&RootCertStore>) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
+        self.client_auth.as_ref().zip(authorities).map(|(auth, authorities)| verifier(auth, authorities)).transpose()
+    }
+
     fn config(
         &self,
         certificates: &Arc<Certificates>,
-        authorities: Option<&RootCertStore>,
+        clients: Option<Arc<dyn ClientCertVerifier>>,
         old: Option<&ServerConfig>,
     ) -> Result<ServerConfig, TlsError> {
         let file = self.certificates.first().map_or(Path::new(""), |pair| &pair.certificate);
@@ -134,10 +159,7 @@ impl ServerSettings {
             MinVersion::Tls12 => &[&TLS13, &TLS12],
             MinVersion::Tls13 => &[&TLS13],
         };
-        let verifier = match (&self.client_auth, authorities) {
-            (Some(auth), Some(authorities)) => verifier(auth, authorities)?,
-            _ => WebPkiClientVerifier::no_client_auth(),
-        };
+        let verifier = clients.unwrap_or_else(WebPkiClientVerifier::no_client_auth);
         let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions);
         let builder = builder.map_err(failed)?.with_client_cert_verifier(verifier);
         let mut config = builder.with_cert_resolver(Arc::<Certificates>::clone(certificates));

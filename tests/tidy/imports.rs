@@ -7,7 +7,7 @@ use super::source::{Source, heads, holds, words};
 
 /// What each module may import. `proxy` and `upstream` meet `control` in `app` only; `cli` stands above `app`
 /// and is used by `main`, never from below.
-const MAY_IMPORT: [(&str, &[&str]); 43] = [
+const MAY_IMPORT: [(&str, &[&str]); 44] = [
     ("problem", &[]),
     ("supervise", &[]),
     ("database", &[]),
@@ -79,6 +79,7 @@ const MAY_IMPORT: [(&str, &[&str]); 43] = [
     ("slo_keeper", &["problem", "shared", "stats", "table", "slo", "control"]),
     ("endpoints", &["problem", "shared", "stats", "tls", "table", "outbound", "control"]),
     ("fleet", &["problem", "tls", "table", "config", "outbound", "control"]),
+    ("trial_exchange", &["problem", "fleet", "ledger"]),
     ("gitops", &["problem", "files", "outbound", "stats", "table", "config", "control", "fleet"]),
     (
         "metrics",
@@ -190,6 +191,7 @@ const MAY_IMPORT: [(&str, &[&str]); 43] = [
             "experiment",
             "ledger",
             "events",
+            "trial_exchange",
             "slo_keeper",
         ],
     ),

@@ -108,11 +108,13 @@ impl Writer {
         let store = self.slot.open()?;
         let mark = store.fleet_mark()?;
         let Some(link) = &mut self.fleet else { return Ok(FleetStanding::default()) };
-        let seen = if again {
-            link.port.read(*revision).map_err(|error| FleetProblem::Apart(error.to_string()))?.map(|found| found.seen)
-        } else {
-            None
-        };
+        let found = if again { link.port.read(*revision) } else { Ok(None) };
+        let found = found.map_err(|error| FleetProblem::Apart(error.to_string()))?;
+        let stranger = found.as_ref().and_then(|found| found.state.as_ref()).map(|state| &state.fleet);
+        if let Some(stranger) = stranger.filter(|fleet| !mark.fleet.is_empty() && **fleet != mark.fleet) {
+            return Err(FleetProblem::Stranger { found: stranger.clone(), own: mark.fleet }.into());
+        }
+        let seen = found.map(|found| found.seen);
         let mut tables = SharedTables {
             traffic: traffic.clone(),
             flags: flags.states.clone(),

@@ -71,12 +71,12 @@ impl ExperimentState {
 
     /// How many users it has.
     pub(crate) fn users(&self) -> usize {
-        self.users.len()
+        self.users.len() + self.users_elsewhere()
     }
 
     /// Whether a new user would find no room.
     pub(crate) fn is_full(&self) -> bool {
-        self.users.len() >= self.spec.users_max
+        self.users() >= self.spec.users_max
     }
 
     /// Whether anything has changed since it was last kept.
@@ -106,11 +106,16 @@ impl ExperimentState {
 
     /// It is kept as it is.
     pub(crate) fn set_saved(&mut self) {
-        for name in self.unsaved.users.drain(..) {
-            if let Some(user) = self.users.get_mut(&name) {
+        let changed = std::mem::take(&mut self.unsaved.users);
+        for name in &changed {
+            if let Some(user) = self.users.get_mut(name) {
                 user.saved = true;
             }
         }
+        if let Some(told) = &mut self.told {
+            told.add(&changed, &self.users);
+        }
+        self.set_others_saved();
         (self.unsaved.any, self.unsaved.first_id) = (false, self.ids.next());
     }
 
@@ -119,6 +124,7 @@ impl ExperimentState {
         for (name, user) in &mut self.users {
             self.unsaved.note(*name, user);
         }
+        self.set_others_unsaved();
         (self.unsaved.any, self.unsaved.first_id) = (true, 0);
     }
 }

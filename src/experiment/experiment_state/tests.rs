@@ -16,6 +16,8 @@ use crate::table::spec::Pattern;
 use crate::table::spec::experiment::{AssignmentSpec, ExperimentSubject, RequestMatch};
 use crate::table::spec::health_check::StatusRange;
 
+mod fleet;
+
 const USERS_MAX: usize = 6;
 const WINDOW: u64 = 20;
 

@@ -22,11 +22,16 @@ pub(crate) async fn secured(
     tls: Option<&Arc<ServerTls>>,
 ) -> Option<ClientStream> {
     let Some(side) = tls else { return Some(ClientStream::Plain(stream)) };
-    let config = Arc::clone(&side.config().rustls);
+    let config = side.config();
     // On the heap: as a local it would be part of every connection's task for as long as that lives.
-    let shaking = Box::pin(TlsAcceptor::from(config).accept(stream));
+    let shaking = Box::pin(TlsAcceptor::from(Arc::clone(&config.rustls)).accept(stream));
     match timeout(side.settings().handshake_timeout, shaking).await {
         Ok(Ok(stream)) => {
+            if let Err(error) = config.believes_still(stream.get_ref().1) {
+                tracing::debug!(%error, place = side.place(), "a client has come back with a certificate of before");
+                worker.stats.refused(RejectReason::TlsHandshake);
+                return None;
+            }
             let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
             worker.stats.shook_hands(if resumed { TlsHandshake::Resumed } else { TlsHandshake::Full });
             Some(ClientStream::Tls(Box::new(stream)))

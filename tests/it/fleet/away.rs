@@ -1,7 +1,7 @@
 //! What happens when etcd is gone, paused, forgetful, or back from an old copy: what is in force stays in force.
 
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::etcd::Etcd;
 use super::place::{Place, fleet, history, is_together, know_each_other, of_user, on_v2, refusal, revision, shift};
@@ -124,6 +124,37 @@ fn an_etcd_from_an_old_copy_is_refused_until_somebody_says_what_is_right() {
     assert_eq!(answer["fleet"]["lagging"], json!([]), "{answer}");
     assert!(all.iter().all(|replica| revision(replica) == 4));
     assert_eq!(history(&all[0]), history(&all[1]));
+}
+
+#[test]
+fn a_replica_that_has_missed_what_was_acknowledged_cannot_be_what_is_right() {
+    let mut place = Place::new();
+    let etcd = ([127, 0, 0, 1], place.etcd.port()).into();
+    let relay = Relay::start(etcd, "");
+    let replica = |name: &str, url: &str| {
+        let text = place.config(name, &Place::at(url).replace("20s", "100ms"), "");
+        Process::start(&place.write(name, &text))
+    };
+    let here = replica("edge-1", &place.etcd.url());
+    let there = replica("edge-2", &format!("http://{}", relay.address()));
+    know_each_other(&[&here, &there]);
+    shift(&here, 10).unwrap();
+    eventually("both have it", || revision(&there) == 2);
+    let copy = place.etcd.copy();
+    relay.cut();
+    shift(&here, 60).unwrap();
+    place.etcd.restore(&copy);
+    relay.mend(([127, 0, 0, 1], place.etcd.port()).into());
+    let restore = |replica: &Process| replica.send(Method::POST, "/v1/fleet/restore", json!({}));
+    eventually_within(LONG, "who has more says so all the same", || {
+        let has_more = |member: &Value| member["name"] == "edge-1" && member["revision"] == 3;
+        fleet(&there)["replicas"].as_array().unwrap().iter().any(has_more) && revision(&there) == 2
+    });
+    let why = refusal(restore(&there));
+    assert!(why.contains("found revision 3 on edge-1, and 2 on this replica"), "{why}");
+    let answer = restore(&here).unwrap();
+    assert_eq!(answer["state"], "together", "{answer}");
+    eventually_within(LONG, "the other follows", || is_together(&there) && revision(&there) == 3);
 }
 
 #[test]

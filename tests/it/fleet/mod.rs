@@ -4,6 +4,7 @@ mod away;
 mod clocks;
 pub(crate) mod etcd;
 mod evidence;
+mod experiments;
 mod figures;
 mod joining;
 mod leader;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, DnValue, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -22,6 +23,8 @@ pub(crate) enum Holds {
     Now,
     /// Until some years ago.
     Past,
+    /// For ten seconds more.
+    Shortly,
 }
 
 /// The two files of a certificate.
@@ -70,6 +73,10 @@ impl Ca {
         params.distinguished_name.push(DnType::CommonName, DnValue::Utf8String(name.to_owned()));
         if holds == Holds::Past {
             (params.not_before, params.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2021, 3, 4));
+        }
+        if holds == Holds::Shortly {
+            let soon = SystemTime::now() + Duration::from_secs(10);
+            params.not_after = date_time_ymd(1970, 1, 1) + soon.duration_since(UNIX_EPOCH).unwrap();
         }
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();

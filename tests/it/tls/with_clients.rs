@@ -6,13 +6,14 @@ use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use rustls::HandshakeKind;
 use rustls::version::{TLS12, TLS13};
 
 use crate::support::pki::{Ca, Files, Holds, Ran, replace, run};
 use crate::support::tls::{TlsClient, ends};
-use crate::support::{Origin, Proxy, Setup, client, eventually, fault, get};
+use crate::support::{Origin, Proxy, Setup, client, eventually, eventually_within, fault, get};
 
 /// A proxy with TLS for `site.example`, and `more` in its table of keys.
 fn proxy(origin: &Origin, ca: &Ca, more: &str) -> Proxy {
@@ -253,6 +254,21 @@ fn tickets_end_with_the_client_authorities() {
     assert_eq!(ask().unwrap().1, HandshakeKind::Resumed);
     replace(&authorities, &std::fs::read_to_string(new.file()).unwrap());
     eventually("the old authorities are gone", || ask().is_err());
+}
+
+/// A client whose certificate has expired cannot come back with a ticket.
+#[test]
+fn tickets_end_with_the_certificate_of_their_client() {
+    let (origin, ca, clients) = (Origin::saying("hello"), Ca::new("ca"), Ca::new("clients"));
+    let proxy = proxy(&origin, &ca, &format!(", client_ca = \"{}\"", clients.file().display()));
+    for version in [&TLS12, &TLS13] {
+        let own = clients.issue_for("a", "a", &[], Holds::Shortly);
+        let client = TlsClient::new(&ca, Some(&own), &[version]);
+        let ask = || client.ask(proxy.address, "site.example", "");
+        assert_eq!(ask().unwrap().1, HandshakeKind::Full);
+        assert_eq!(ask().unwrap().1, HandshakeKind::Resumed);
+        eventually_within(Duration::from_secs(60), "it is let in no more", || ask().is_err());
+    }
 }
 
 /// The certificate that clients get, as PEM.
