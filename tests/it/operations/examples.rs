@@ -8,7 +8,7 @@ use crate::support::external_tools::{installed, python};
 use crate::support::pki::set_mode;
 
 /// All of them; a folder that is not listed here fails the test.
-const EXAMPLES: [&str; 7] = ["blue-green", "canary", "first-split", "fleet", "gitops", "group", "rolling"];
+const EXAMPLES: [&str; 8] = ["blue-green", "canary", "ci", "first-split", "fleet", "gitops", "group", "rolling"];
 
 #[test]
 fn each_example_shows_what_it_says() {

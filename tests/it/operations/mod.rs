@@ -10,6 +10,7 @@ mod dependencies;
 mod deploy;
 mod descriptors;
 mod examples;
+mod guides;
 mod install;
 mod jwt;
 mod logs;
