@@ -39,6 +39,10 @@ DEPLOY = $${CARGO_TARGET_DIR:-target}/deploy/bin
 
 export CARGO_TERM_COLOR ?= auto
 
+# What a test says tells where it failed; frames of the harness would push that out of a log that is cut. `make test RUST_BACKTRACE=1`
+# has them all the same.
+export RUST_BACKTRACE = 0
+
 # Clippy's driver as the compiler of our own packages: one compilation says what the lints find, and makes the tests.
 # `make lint doc` would check all dependencies before it compiles them, which takes minutes on a fresh machine. Follow it by `test`.
 ONCE = RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/.ci/rustc CLIPPY_ARGS=-Dwarnings cargo --config .ci/cargo.toml
