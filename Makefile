@@ -212,6 +212,12 @@ deploy-check:
 	for each in base fleet; do \
 		kubectl kustomize deploy/kubernetes/$$each >target/$$each.yaml && \
 		$(DEPLOY)/kubernetes-validate --strict target/$$each.yaml || exit 1; done
+	cargo build
+	mkdir -p target/helm/tokens && openssl rand -hex 32 >target/helm/tokens/operate
+	$(DEPLOY)/python -B tests/clients/helm_chart.py deploy/helm/pointsman target/helm
+	for each in one fleet; do \
+		$(DEPLOY)/kubernetes-validate --strict target/helm/$$each.yaml && \
+		POD_NAME=edge-pointsman-0 STATE_DIRECTORY=target/helm $${CARGO_TARGET_DIR:-target}/debug/pointsman check --config target/helm/$$each.toml || exit 1; done
 	systemd-analyze security --offline=true --no-pager --threshold=16 deploy/pointsman.service
 
 # Writes the expected outputs of the golden tests anew; read the difference before it is committed.
