@@ -83,6 +83,7 @@ fn service(number: u32) -> ServiceSpec {
         mirror: None,
         policy: Policy::default(),
         slo: None,
+        edge: None,
     }
 }
 
@@ -91,5 +92,5 @@ fn rule(number: usize) -> RuleSpec {
     let canary = HeaderName::from_bytes(b"x-canary").expect("a header name");
     let header = (canary, Pattern::Exact(format!("group-{number}").into()));
     let when = Condition { headers: vec![header], ..Condition::default() };
-    RuleSpec { name: name(&format!("rule-{number}")), when: Arc::new(when), version: name("v2") }
+    RuleSpec::to_version(name(&format!("rule-{number}")), when, name("v2"))
 }

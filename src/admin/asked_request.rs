@@ -31,6 +31,8 @@ pub(crate) struct ExplainBody {
     pub headers: Option<BTreeMap<String, Texts>>,
     /// The address of the client; 127.0.0.1 if left out.
     pub client: Option<String>,
+    /// Whether it is asked by https; not, if left out.
+    pub https: Option<bool>,
 }
 
 /// The request as it was written.
@@ -42,6 +44,8 @@ pub(super) struct AskedRequest {
     query: Option<String>,
     pub(super) headers: Headers,
     client: IpAddr,
+    /// Whether it is asked by https.
+    pub(super) secure: bool,
 }
 
 impl AskedRequest {
@@ -74,7 +78,8 @@ impl AskedRequest {
             // As every request has it, for rules that ask for the header.
             headers.append(HOST, host);
         }
-        Self { method, host: without_port(host).to_owned(), path: path.to_owned(), query, headers, client }
+        let secure = body.https.unwrap_or(false);
+        Self { method, host: without_port(host).to_owned(), path: path.to_owned(), query, headers, client, secure }
     }
 
     /// As the data path sees it.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::table::effective::{EffectiveShare, shares};
+use crate::table::spec::edge::RuleTarget;
 use crate::table::spec::experiment::ExperimentArm;
 use crate::table::spec::{Condition, KeySource};
 use crate::table::user_facts::UserFacts;
@@ -19,6 +20,7 @@ use super::AdminApi;
 use super::asked_request::{AskedRequest, ExplainBody};
 use super::call::ApiCall;
 use super::change_response::Tagged;
+use super::explained_edge::{ExplainedEdits, explained_edits, explained_response, explained_url};
 use super::explained_fault::{ExplainedFault, explained_fault};
 use super::explained_flag::{ExplainedFlag, explained_flags};
 use super::explained_mirror::{ExplainedMirror, explained_mirror};
@@ -74,6 +76,12 @@ pub(crate) struct Explanation {
     /// What became of the request's token, where a rule, the key or a flag looks at tokens: whether it is verified, good or
     /// not.
     token: Option<String>,
+    /// What is edited of the request and of its response; none: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edits: Option<ExplainedEdits>,
+    /// What the proxy responds by itself, as a rule or the canonical URL of the service says: `308 to https://...`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    responds: Option<String>,
     /// Why the request would be refused.
     refused: Option<&'static str>,
     /// All of it in a sentence.
@@ -115,12 +123,19 @@ pub(crate) async fn post(
     let looked_at = index.is_some_and(|index| table.reads_tokens(index));
     let token = JudgedToken::of(admin.exporter.sources().jwt.as_deref(), looked_at, &asked.headers);
     let view = RequestView { path: &path, claims: token.claims(), ..asked.view() };
-    let explanation = match decide(&table, &view, 0, |version| availability(version, now_ms)) {
+    let elsewhere = index.map(|index| table.service(index)).and_then(|service| {
+        let responds = explained_url(service, &view, asked.secure)?;
+        Some(sent_elsewhere(service, responds))
+    });
+    let decided = decide(&table, &view, 0, |version| availability(version, now_ms));
+    let explanation = match decided {
+        _ if elsewhere.is_some() => elsewhere.unwrap_or_default(),
         Ok(decision) => {
             let explained = Explained { table: &table, view: &view, decision: &decision, now_ms };
             let chaos = explained_fault(&table, &view, &decision, now_ms);
             let explained = explained.explanation().with_mirror(&view, &decision).with_zones(decision.service);
-            Explanation { flags: explained_flags(&table, &view, &decision), chaos, ..explained }
+            let edits = explained_edits(&view, &decision, table.revision, explained.version.is_some());
+            Explanation { flags: explained_flags(&table, &view, &decision), chaos, edits, ..explained }
         }
         Err(RouteError::NoService) => Explanation {
             refused: Some("no_service"),
@@ -128,6 +143,7 @@ pub(crate) async fn post(
             ..Explanation::default()
         },
         Err(RouteError::NoVersion { service, assigned, .. }) => unavailable(service, assigned, now_ms),
+        Err(RouteError::Responds { service, rule }) => responds(service, rule, &view),
     };
     let matched = index.map(|index| Matched::of(&table, index, &view));
     let Matched { attributes, segments } = matched.unwrap_or_default();
@@ -170,6 +186,9 @@ impl Matched {
             self.segments.insert(segment.name.to_string(), segment.when.holds(view));
             self.add(&segment.when, view);
         }
+        for other in condition.any.iter().chain(condition.not.as_deref()) {
+            self.add(other, view);
+        }
     }
 }
 
@@ -198,6 +217,29 @@ fn unavailable(service: &Service, assigned: u16, now_ms: u64) -> Explanation {
     };
     let (service, assigned) = (Some(service.spec.name.to_string()), Some(version.name.to_string()));
     Explanation { service, assigned, refused: Some(refused), why, ..Explanation::default() }
+}
+
+/// A rule responds.
+fn responds(service: &Service, rule: u16, view: &RequestView<'_>) -> Explanation {
+    let definition = &service.spec.rules[usize::from(rule)];
+    let responds = match &definition.target {
+        RuleTarget::Respond(response) => explained_response(response, view),
+        RuleTarget::Version(_) | RuleTarget::Split => String::new(),
+    };
+    Explanation {
+        service: Some(service.spec.name.to_string()),
+        rule: Some(definition.name.to_string()),
+        why: format!("rule {} responds {responds}", definition.name),
+        responds: Some(responds),
+        ..Explanation::default()
+    }
+}
+
+/// The service wants to be asked by another URL.
+fn sent_elsewhere(service: &Service, responds: String) -> Explanation {
+    let why = format!("the service wants to be asked by another URL: {responds}");
+    let service = Some(service.spec.name.to_string());
+    Explanation { service, why, responds: Some(responds), ..Explanation::default() }
 }
 
 /// A decision that is explained.

@@ -44,6 +44,7 @@ mod experiment_rows;
 pub(crate) mod experiment_view;
 pub(crate) mod experiments;
 pub(crate) mod explain;
+mod explained_edge;
 mod explained_fault;
 mod explained_flag;
 mod explained_mirror;

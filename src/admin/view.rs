@@ -18,6 +18,7 @@ use crate::slo_keeper::SloHandle;
 use crate::stats::{CodeClass, FirstAttempt, UpstreamFailure};
 use crate::table::compiled_flag::Flag;
 use crate::table::effective::{EffectiveShare, shares};
+use crate::table::spec::edge::RuleTarget;
 use crate::table::spec::{HostPattern, KeySource, OnUnhealthy, RuleSpec};
 use crate::table::{Endpoint, EndpointAddress, HostPort, Name, Service, Table, Version, Weights};
 
@@ -82,7 +83,7 @@ pub(crate) struct RuleView {
     name: String,
     /// Its condition in words.
     when: String,
-    /// The version that it picks.
+    /// The version that it picks; `the split`, if it leaves the choice to that, or else what it responds.
     #[serde(rename = "use")]
     version: String,
 }
@@ -242,7 +243,12 @@ impl ServiceView {
 
 impl RuleView {
     fn of(rule: &RuleSpec) -> Self {
-        Self { name: rule.name.to_string(), when: rule.when.to_string(), version: rule.version.to_string() }
+        let version = match &rule.target {
+            RuleTarget::Version(version) => version.to_string(),
+            RuleTarget::Split => "the split".to_owned(),
+            RuleTarget::Respond(response) => response.words(),
+        };
+        Self { name: rule.name.to_string(), when: rule.when.to_string(), version }
     }
 }
 
@@ -351,7 +357,7 @@ pub(crate) fn key_source(source: &KeySource) -> String {
         KeySource::Query(name) => format!("query:{name}"),
         KeySource::Jwt(claim) => format!("jwt:{claim}"),
         KeySource::Ip => "ip".to_owned(),
-        KeySource::OwnCookie => "cookie".to_owned(),
+        KeySource::OwnCookie | KeySource::NamedOwnCookie(_) => "cookie".to_owned(),
     }
 }
 

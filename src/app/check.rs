@@ -15,7 +15,7 @@ use super::settings;
 use crate::admin::upgrade_calls::CheckFinding;
 use crate::config::{
     self, AdminAddress, CallerToken, Config, ConfigEnvironment, ConfigFiles, ConfigKey, ConfigSurroundings,
-    FlagAnswers, GitopsWords, ImportedText, LocalConfig, Remark, TlsFiles, UnreadableImport,
+    FilesBeside, FlagAnswers, GitopsWords, ImportedText, LocalConfig, PagesBeside, Remark, TlsFiles, UnreadableImport,
 };
 use crate::control::watch::ConfigText;
 use crate::files::identity;
@@ -78,7 +78,7 @@ impl Finding {
 #[must_use]
 pub fn check(text: &str, base: &Path) -> Checked {
     let state = state_folder(base);
-    let (config, files) = config::parse_with_files(text, around(base, state.as_deref()), imported(text, base));
+    let (config, files) = config::parse_with_files(text, around(base, state.as_deref()), files_beside(text, base));
     looked_at(config, &files)
 }
 
@@ -86,7 +86,7 @@ pub fn check(text: &str, base: &Path) -> Checked {
 #[must_use]
 pub(crate) fn check_beside(text: &str, base: &Path, local: &Arc<LocalConfig>) -> Checked {
     let surroundings = of_commits(around(base, None), local);
-    let (config, files) = config::parse_beside(text, surroundings, None, Some(Arc::clone(local)));
+    let (config, files) = config::parse_beside(text, surroundings, FilesBeside::default(), Some(Arc::clone(local)));
     looked_at(config, &files)
 }
 
@@ -134,19 +134,27 @@ fn looked_at<C>(config: Result<C, Problems>, files: &ConfigFiles) -> Checked<C> 
     Checked { config: joined(config, problems), warnings }
 }
 
-/// Reads a config alone, with the flags that it imports; relative paths begin at `base`.
+/// Reads a config alone, with the files that belong to it; relative paths begin at `base`.
 ///
 /// # Errors
 /// All problems of the text and of the flags.
 pub fn parse_with_import(text: &str, base: &Path) -> Result<Config, Problems> {
-    config::parse_with_files(text, around(base, None), imported(text, base)).0
+    config::parse_with_files(text, around(base, None), files_beside(text, base)).0
 }
 
-/// The file that a config imports flags from, as it is now.
-pub(crate) fn imported(text: &str, base: &Path) -> Option<Arc<ImportedText>> {
-    let path = config::flag_import(text, around(base, None))?;
-    let text = identity::read(&path).map_err(|error| UnreadableImport(chain(&error)));
-    Some(Arc::new(ImportedText { path, text }))
+/// The files that belong to a config, as they are now.
+pub(crate) fn files_beside(text: &str, base: &Path) -> FilesBeside {
+    let read = |path: &Path| identity::read(path).map_err(|error| UnreadableImport(chain(&error)));
+    let imported = config::flag_import(text, around(base, None)).map(|path| {
+        let text = read(&path);
+        Arc::new(ImportedText { path, text })
+    });
+    let pages = config::page_files(text, around(base, None)).into_iter();
+    let pages = pages.map(|path| {
+        let page = read(&path).map(Arc::from);
+        (path, page)
+    });
+    FilesBeside { imported, pages: PagesBeside::Read(Arc::new(pages.collect())) }
 }
 
 /// Reads the next config of a process that runs under another one, and the files that are new in it.
@@ -160,7 +168,7 @@ pub(crate) fn reloaded(
     let surroundings = around(base, state.as_deref());
     let surroundings = running.local.as_deref().map_or(surroundings, |local| of_commits(surroundings, local));
     let local = running.local.clone();
-    let (config, mut files) = config::parse_beside(&read.text, surroundings, read.imported.clone(), local);
+    let (config, mut files) = config::parse_beside(&read.text, surroundings, read.beside.clone(), local);
     let serves = |settings: &ServerSettings| {
         let listeners = running.listeners.iter().map(|listener| &listener.tls);
         listeners.chain([&running.admin.tls]).any(|tls| tls.as_ref() == Some(settings))

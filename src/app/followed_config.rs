@@ -15,7 +15,7 @@ use crate::control::expiry_clock::ExpiryClock;
 use crate::control::file::FileSpecs;
 use crate::control::publish::Published;
 use crate::control::watch::{
-    ConfigFacts, ConfigSource, ConfigSourceDeps, ConfigText, FileContent, Prepare, ReadConfig, ReadImport,
+    ConfigFacts, ConfigSource, ConfigSourceDeps, ConfigText, FileContent, Prepare, ReadBeside, ReadConfig,
 };
 use crate::control::weight_marks::WeightFacts;
 use crate::endpoints::resolve::Resolver;
@@ -166,10 +166,10 @@ fn watch_config(
     clients: Arc<Clients>,
     told: ConfigChannels,
 ) -> Reloader<ConfigSource> {
-    let in_force = ConfigText { text: file.text.clone(), imported: running.imported.clone() };
+    let in_force = ConfigText { text: file.text.clone(), beside: running.beside.clone() };
     let base = file.path.parent().unwrap_or(Path::new("")).to_owned();
     let deps = ConfigSourceDeps {
-        read_import: read_import(base.clone()),
+        read_beside: read_beside(base.clone()),
         read: read_config(base, running, clients, &resolver.published),
         prepare: prepare_names(resolver),
         handle: resolver.handle.clone(),
@@ -189,9 +189,9 @@ fn prepare_names(resolver: &Resolver) -> Prepare {
     })
 }
 
-/// How the file that flags are imported from is read.
-fn read_import(base: PathBuf) -> ReadImport {
-    Arc::new(move |text| check::imported(text, &base))
+/// How the files that belong to a config are read.
+fn read_beside(base: PathBuf) -> ReadBeside {
+    Arc::new(move |text| check::files_beside(text, &base))
 }
 
 /// How the text of the config is read while the process runs; relative paths in it begin at `base`.

@@ -32,6 +32,9 @@ pub struct ExplainArgs {
 pub fn run(remote: &Remote, args: &ExplainArgs) -> Result<(), CommandError> {
     let (host, path) = host_and_path(&args.url)?;
     let mut body = json!({ "method": args.method, "host": host, "path": path, "headers": headers(&args.headers)? });
+    if args.url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://")) {
+        body["https"] = true.into();
+    }
     if let Some(client) = &args.client {
         body["client"] = client.as_str().into();
     }
@@ -85,6 +88,9 @@ fn show(answer: &Value) -> String {
             let refused = toned(&format!("refused: {refused}"), TextTone::Bad);
             service.map_or(refused.clone(), |service| format!("{service}: {refused}"))
         }
+        (Some(service), None, None) if answer["responds"].is_string() => {
+            toned(&format!("{service}: {}", member(answer, "responds")), TextTone::Strong)
+        }
         (Some(service), Some(version), None) => toned(&format!("{service} {version}"), TextTone::Strong),
         (service, _, None) => format!("{}: by chance", service.unwrap_or_default()),
     };
@@ -106,6 +112,7 @@ fn show(answer: &Value) -> String {
             text.push_str(&format!("    {variant}: {} %\n", number(chance, 3)));
         }
     }
+    text.push_str(&in_edits(&answer["edits"]));
     text.push_str(&in_chaos(&answer["chaos"]));
     // What is copied is a part of the sentence.
     if answer["mirror"]["copied"] == Value::Bool(false) {
@@ -115,6 +122,20 @@ fn show(answer: &Value) -> String {
         text.push_str(&format!("  endpoint {endpoint}: zone {}\n", zone.as_str().unwrap_or_default()));
     }
     text + &format!("  revision {}\n", member(answer, "revision"))
+}
+
+/// What is edited of the request and of its response.
+fn in_edits(edits: &Value) -> String {
+    let mut text = String::new();
+    for message in ["request", "response"] {
+        for edit in edits[message].as_array().into_iter().flatten() {
+            text.push_str(&format!("  {message}: {}\n", in_short(edit.as_str().unwrap_or_default())));
+        }
+    }
+    if let Some(path) = edits["path"].as_str() {
+        text.push_str(&format!("  path: {}\n", in_short(path)));
+    }
+    text
 }
 
 /// The chaos experiment on the service, if there is one, and whether this user is in it.
@@ -144,9 +165,11 @@ mod tests {
             },
             "mirror": { "to": "v2", "share": 10.0, "copied": false, "why": "not copied to v2: it is a POST" },
             "zones": { "10.0.0.1:80": "a" },
+            "edits": { "request": ["set x-env: prod"], "response": ["remove server"], "path": "/x" },
         });
         let text = "shop v1\n  rule beta picks v1\n  flag launch: on (rule dogfood serves on)\n  \
             flag theme: by chance (the request has no key)\n    off: 90 %\n    on: 10 %\n  \
+            request: set x-env: prod\n  response: remove server\n  path: /x\n  \
             chaos slow (run 4: latency is injected): slice fault (slot 7)\n  mirror: not copied to v2: it is a POST\n  \
             endpoint 10.0.0.1:80: zone a\n  revision 7\n";
         assert_eq!(show(&answer), text);

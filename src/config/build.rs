@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 
+use super::files_beside::PagesBeside;
 use super::flag::imported_text::ImportedText;
 use super::reader::report::Report;
 use super::service::attribute;
@@ -28,6 +29,8 @@ pub(crate) struct Build<'t> {
     pub(crate) attributes: DefinitionIndex<Attribute>,
     /// The file that flags are imported from.
     pub(crate) imported: Option<Arc<ImportedText>>,
+    /// The pages that rules respond and errors have.
+    pub(crate) pages: PagesBeside,
 }
 
 impl<'t> Build<'t> {
@@ -41,6 +44,7 @@ impl<'t> Build<'t> {
             regexes: HashMap::new(),
             attributes: attribute::index(),
             imported: None,
+            pages: PagesBeside::OutOfReach,
         }
     }
 }

@@ -22,6 +22,7 @@ mod commit_status;
 mod events;
 mod experiment;
 mod files;
+mod files_beside;
 pub(crate) mod flag;
 mod flag_answers;
 mod fleet;
@@ -53,6 +54,7 @@ pub use self::events::EventsConfig;
 use self::experiment::definition::ExperimentScope;
 pub(crate) use self::experiment::sums::parse_sums;
 pub use self::files::{ConfigFiles, ConfigKey, Remark, TlsFiles};
+pub use self::files_beside::{FilesBeside, PageFiles, PagesBeside};
 pub use self::flag::import::flag_import;
 pub use self::flag::imported_text::{ImportedText, UnreadableImport};
 pub use self::flag_answers::{FlagAnswers, OFREP, OfrepAccess};
@@ -80,6 +82,7 @@ use self::repository::OfMachine;
 pub(crate) use self::repository::is_branch_name;
 pub use self::repository::{CommitSigners, GitopsConfig, GitopsWords, LocalConfig, is_local, parse_local};
 use self::service::RawService;
+pub use self::service::edge::page_files::page_files;
 pub use self::write_back_terms::{Committer, WriteBackConfig, WriteBackTarget};
 use crate::experiment::definition::ExperimentSpec;
 pub use crate::problem::{Problem, ProblemKind, Problems};
@@ -120,8 +123,8 @@ pub struct Config {
     pub services: Vec<Arc<ServiceSpec>>,
     /// What users get that does not depend on a deploy.
     pub flags: FlagSpecs,
-    /// The file that some of them are imported from.
-    pub imported: Option<Arc<ImportedText>>,
+    /// The files that belong to it.
+    pub beside: FilesBeside,
     /// Which arms are compared, in order of their names.
     pub experiments: Vec<Arc<ExperimentSpec>>,
     /// What may be made to fail on purpose.
@@ -148,29 +151,30 @@ impl Config {
     }
 }
 
-/// Reads a config where no variable is set; relative paths in it begin at `base`, the folder of its file.
+/// Reads a config where no variable is set; relative paths in it begin at `base`, the folder of its file. Pages that it
+/// names are not looked at, and empty.
 ///
 /// # Errors
 /// All problems of the text, in its order. A text that is not TOML is reported for that alone.
 pub fn parse(text: &str, base: &Path) -> Result<Config, Problems> {
-    parse_with_files(text, base, None).0
+    parse_with_files(text, base, FilesBeside { imported: None, pages: PagesBeside::Unread }).0
 }
 
-/// The same, with the files that it names, also those of a text with problems: of every part that could be read. The
-/// file that it imports flags from ([`flag_import`]) was read before.
+/// The same, with the files that it names, also those of a text with problems: of every part that could be read. Those
+/// that belong to it ([`flag_import`], [`page_files`]) were read before.
 pub fn parse_with_files<'a>(
     text: &str,
     surroundings: impl Into<ConfigSurroundings<'a>>,
-    imported: Option<Arc<ImportedText>>,
+    beside: FilesBeside,
 ) -> (Result<Config, Problems>, ConfigFiles) {
-    parse_beside(text, surroundings.into(), imported, None)
+    parse_beside(text, surroundings.into(), beside, None)
 }
 
 /// The same of a file of a commit, beside what is `local`; the files that the local one names are not among those here.
 pub fn parse_beside(
     text: &str,
     surroundings: ConfigSurroundings<'_>,
-    imported: Option<Arc<ImportedText>>,
+    beside: FilesBeside,
     local: Option<Arc<LocalConfig>>,
 ) -> (Result<Config, Problems>, ConfigFiles) {
     let input = match Input::toml_with(text, surroundings.environment) {
@@ -182,8 +186,9 @@ pub fn parse_beside(
     let services = read_services(&raw.services, &input, &mut report);
     let mut build = Build::new(report, surroundings.base);
     build.state = surroundings.state;
-    build.imported = imported;
-    let config = raw.build(&services, &input, local, &mut build);
+    build.imported.clone_from(&beside.imported);
+    build.pages.clone_from(&beside.pages);
+    let config = raw.build(&services, &input, local, &mut build).map(|config| Config { beside, ..config });
     let files = std::mem::take(&mut build.report.files);
     (build.report.finish(config), files)
 }
@@ -280,7 +285,7 @@ impl RawConfig {
             access_log,
             services,
             flags,
-            imported: build.imported.clone(),
+            beside: FilesBeside::default(),
             experiments,
             chaos,
             guardrail_metrics,

@@ -19,7 +19,7 @@ use crate::table::ServiceSpec;
 use super::file::FileSpecs;
 use super::handle::{ApplyError, Handle};
 use super::publish::Published;
-use crate::config::{ImportedText, ReleaseSettings};
+use crate::config::{FilesBeside, ReleaseSettings};
 use crate::files::doubt::{
     DOUBT_CLOSED, DOUBT_OPEN, Doubt, DoubtVerdict, is_doubtful, lost, lost_experiments, lost_flags,
 };
@@ -47,21 +47,20 @@ pub struct FileContent {
     pub releases: Arc<ReleaseSettings>,
 }
 
-/// What was read: the config file, and the file that it imports flags from. They are one config, in force or refused
-/// together.
+/// What was read: the config file, and the files that belong to it. They are one config, in force or refused together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigText {
     /// The config file.
     pub text: String,
-    /// The other one.
-    pub imported: Option<Arc<ImportedText>>,
+    /// The others.
+    pub beside: FilesBeside,
 }
 
 /// Text to content, or everything that is wrong with it, a line each.
 pub(crate) type ReadConfig = Arc<dyn Fn(&ConfigText) -> Result<FileContent, Vec<String>> + Send + Sync>;
 
-/// Reads the file that a config of this text imports flags from.
-pub(crate) type ReadImport = Arc<dyn Fn(&str) -> Option<Arc<ImportedText>> + Send + Sync>;
+/// Reads the files that belong to a config of this text.
+pub(crate) type ReadBeside = Arc<dyn Fn(&str) -> FilesBeside + Send + Sync>;
 
 /// Does what has to be done before services are put in force, such as resolving their names.
 pub(crate) type Prepare = Arc<dyn Fn(Vec<Arc<ServiceSpec>>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
@@ -70,8 +69,8 @@ pub(crate) type Prepare = Arc<dyn Fn(Vec<Arc<ServiceSpec>>) -> Pin<Box<dyn Futur
 pub struct ConfigSourceDeps {
     /// Reads the text.
     pub read: ReadConfig,
-    /// Reads the file beside it.
-    pub read_import: ReadImport,
+    /// Reads the files beside it.
+    pub read_beside: ReadBeside,
     /// What comes before the services are put in force.
     pub prepare: Prepare,
     /// The writer.
@@ -117,8 +116,8 @@ pub struct ConfigSource {
     path: PathBuf,
     /// What is in force.
     text: ConfigText,
-    /// The file that flags are imported from, by what was last read.
-    import: Option<PathBuf>,
+    /// The files that belong to it, by what was last read.
+    beside: Vec<PathBuf>,
     /// What of it takes a restart.
     needs_restart: Vec<String>,
     /// What was last refused, or could not be put in force.
@@ -149,7 +148,7 @@ impl Source for ConfigSource {
     const NAME: &'static str = "the config file";
 
     fn files(&self) -> Vec<PathBuf> {
-        [&self.path].into_iter().chain(&self.import).cloned().collect()
+        [&self.path].into_iter().chain(&self.beside).cloned().collect()
     }
 
     fn glance_interval(&self, _blind: bool) -> Duration {
@@ -157,11 +156,11 @@ impl Source for ConfigSource {
     }
 
     fn reader(&self) -> impl FnOnce() -> io::Result<ConfigText> + Send + 'static {
-        let (path, read_import) = (self.path.clone(), Arc::clone(&self.deps.read_import));
+        let (path, read_beside) = (self.path.clone(), Arc::clone(&self.deps.read_beside));
         move || {
             let text = identity::read(&path)?;
-            let imported = read_import(&text);
-            Ok(ConfigText { text, imported })
+            let beside = read_beside(&text);
+            Ok(ConfigText { text, beside })
         }
     }
 
@@ -172,7 +171,7 @@ impl Source for ConfigSource {
         let asked = look.asked | std::mem::take(&mut self.asked);
         match text {
             Ok(text) => {
-                self.import = text.imported.as_ref().map(|imported| imported.path.clone());
+                self.beside = text.beside.paths().cloned().collect();
                 self.take_text(text, look.closed, asked).await
             }
             Err(error) => {
@@ -193,11 +192,11 @@ impl ConfigSource {
     /// The file at `path`, whose `text` is in force.
     #[must_use]
     pub fn new(path: PathBuf, text: ConfigText, deps: ConfigSourceDeps) -> Self {
-        let import = text.imported.as_ref().map(|imported| imported.path.clone());
+        let beside = text.beside.paths().cloned().collect();
         Self {
             path,
             text,
-            import,
+            beside,
             needs_restart: Vec::new(),
             refused: None,
             deps,

@@ -182,6 +182,7 @@ mod tests {
             mirror: None,
             policy: Policy { outlier, ..Policy::default() },
             slo: None,
+            edge: None,
             split: split.clone(),
         };
         let traffic = [(name("shop"), Arc::new(Traffic::first("s".into(), &split)))].into();

@@ -51,6 +51,7 @@ mod tests {
             mirror: None,
             policy: Policy { slow_start: Duration::from_secs(1), ..Policy::default() },
             slo: None,
+            edge: None,
             split: split.clone(),
         };
         let traffic = [(name("shop"), Arc::new(Traffic::first("s".into(), &split)))].into();

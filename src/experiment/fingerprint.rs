@@ -58,7 +58,7 @@ fn of_request(text: &mut String, counted: &RequestMatch) -> fmt::Result {
 
 /// Each part is named here, so that a new one cannot be forgotten.
 fn condition(text: &mut String, when: &Condition) -> fmt::Result {
-    let Condition { headers, cookies, query, methods, path, clients, segments, attributes } = when;
+    let Condition { headers, cookies, query, methods, path, clients, segments, attributes, any, not } = when;
     headers.iter().try_for_each(|(name, pattern)| part(text, "header", name.as_str(), pattern))?;
     cookies.iter().try_for_each(|(name, pattern)| part(text, "cookie", name, pattern))?;
     query.iter().try_for_each(|(name, pattern)| part(text, "query", name, pattern))?;
@@ -70,11 +70,15 @@ fn condition(text: &mut String, when: &Condition) -> fmt::Result {
         part(text, "attribute", name, pattern)?;
         write!(text, " of {sources:?}")?;
     }
-    segments.iter().try_for_each(|segment| {
-        text.write_str(" segment (")?;
-        condition(text, &segment.when)?;
-        text.write_char(')')
-    })
+    segments.iter().try_for_each(|segment| inside(text, "segment", &segment.when))?;
+    any.iter().try_for_each(|one| inside(text, "any", one))?;
+    not.iter().try_for_each(|not| inside(text, "not", not))
+}
+
+fn inside(text: &mut String, what: &str, when: &Condition) -> fmt::Result {
+    write!(text, " {what} (")?;
+    condition(text, when)?;
+    text.write_char(')')
 }
 
 fn part(text: &mut String, what: &str, name: &str, pattern: &Pattern) -> fmt::Result {

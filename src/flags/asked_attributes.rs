@@ -67,6 +67,7 @@ impl<'t> AskedAttributes<'t> {
     fn add_condition(&mut self, when: &'t Condition) {
         self.names.extend(when.attributes.iter().map(|(attribute, _)| attribute.name.as_str()));
         when.segments.iter().for_each(|segment| self.add_condition(&segment.when));
+        when.any.iter().chain(when.not.as_deref()).for_each(|other| self.add_condition(other));
     }
 }
 
@@ -115,7 +116,7 @@ mod tests {
             flag("d", FlagSource::Imported(imported)),
         ];
         let specs = FlagSpecs { flags, told: BTreeMap::new() };
-        let rule = RuleSpec { name: name("beta"), when: Arc::new(looks_at("country")), version: name("v2") };
+        let rule = RuleSpec::to_version(name("beta"), looks_at("country"), name("v2"));
         let shop = ServiceSpec { rules: vec![rule], ..spec("shop", "v1=50 v2=50") };
         let table = table([shop]).with_flags(1, &specs, &BTreeMap::new());
         let experiment = |experiment: &str, subject: ExperimentSubject, arms: [&str; 2]| {

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use crate::flagd::datum::Datum;
 use crate::table::compiled_flag::FlagDraw;
 use crate::table::key::OwnKey;
-use crate::table::spec::{Attribute, KeySource};
+use crate::table::rules::CompiledTarget;
+use crate::table::spec::Attribute;
 use crate::table::user_facts::UserFacts;
 use crate::table::{RequestView, Table};
 
@@ -58,7 +59,7 @@ impl RequestUser<'_> {
     fn with_key<R>(&self, service: u32, then: impl Fn(&[u8]) -> R) -> Option<R> {
         let mut sources = self.table.service(service).spec.sticky.iter();
         sources.find_map(|source| {
-            let given = || self.new_key.filter(|_| *source == KeySource::OwnCookie);
+            let given = || self.new_key.filter(|_| source.is_own_cookie());
             source.with_key(self.view, &then).or_else(|| given().map(|key| then(key.as_bytes())))
         })
     }
@@ -226,5 +227,8 @@ impl FlagUser for VersionUser {
 
 /// The version that a rule of a service picks.
 fn rule_of(table: &Table, service: u32, facts: &impl UserFacts) -> Option<u16> {
-    table.service(service).rules.iter().find(|rule| rule.when.holds(facts)).map(|rule| rule.version)
+    match table.service(service).rules.iter().find(|rule| rule.when.holds(facts))?.target {
+        CompiledTarget::Version(version) => Some(version),
+        CompiledTarget::Split | CompiledTarget::Respond => None,
+    }
 }

@@ -17,7 +17,7 @@ use super::gitops_handle::{CALLS_MAX, GitopsHandle, SyncCall, SyncDone, SyncErro
 use super::hook_receiver::HookReceiver;
 use super::rejections;
 use super::write_back_state::WriteBack;
-use crate::config::ReleaseSettings;
+use crate::config::{FilesBeside, ReleaseSettings};
 use crate::control::Handle;
 use crate::control::file_origin::FileOrigin;
 use crate::control::handle::{Applied, ApplyError, ChangeRequest};
@@ -309,7 +309,7 @@ impl GitKeeper {
         }
         let text = self.clone.text(&commit).await.map_err(|error| self.placed(&commit, vec![error.to_string()]))?;
         let read = Arc::clone(&self.deps.read);
-        let content = in_background(move || read(&ConfigText { text, imported: None })).await;
+        let content = in_background(move || read(&ConfigText { text, beside: FilesBeside::default() })).await;
         let content = content.unwrap_or_else(|| Err(vec!["the file could not be read; it is tried again".to_owned()]));
         let mut content = content.map_err(|problems| self.placed(&commit, problems))?;
         content.specs.origin = Some(FileOrigin { insists: terms.rejected, ..commit.origin() });

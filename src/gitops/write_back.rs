@@ -27,7 +27,7 @@ use super::gitops_handle::{SyncError, SyncTerms};
 use super::unwritten::{Unwritten, unwritten};
 use super::write_back_message::WriteBackMessage;
 use super::write_back_state::WrittenCommit;
-use crate::config::{WriteBackConfig, WriteBackTarget};
+use crate::config::{FilesBeside, WriteBackConfig, WriteBackTarget};
 use crate::control::handle::ReadError;
 use crate::control::store::Revision;
 use crate::control::watch::ConfigText;
@@ -231,7 +231,8 @@ impl GitKeeper {
 
     /// Reads what is to be pushed, as it will be read when it comes back.
     async fn verify(&self, text: &str, group: &[Unwritten]) -> Result<(), WriteBackError> {
-        let (read, text) = (Arc::clone(&self.deps.read), ConfigText { text: text.to_owned(), imported: None });
+        let (read, text) =
+            (Arc::clone(&self.deps.read), ConfigText { text: text.to_owned(), beside: FilesBeside::default() });
         let content = in_background(move || read(&text)).await;
         let specs = content.and_then(Result::ok).map(|content| content.specs);
         let unfit = group.iter().find(|found| !specs.as_ref().is_some_and(|specs| found.is_in(specs)));

@@ -62,7 +62,8 @@ impl HeaderSet {
     /// `Authorization`.
     pub const AUTHORIZATION: Self = Self(1 << 21);
 
-    /// What a proxy before this one, if it is trusted, says of a request: `X-Pointsman-Mirror`, `X-Pointsman-No-Fault`.
+    /// What a proxy before this one, if it is trusted, says of a request: `X-Pointsman-Mirror`, `X-Pointsman-No-Fault`;
+    /// and what is said of the version that responds: `X-Pointsman-Version`.
     pub const OF_PROXY: Self = Self(1 << 22);
 
     /// Whether one of these is there.
@@ -98,7 +99,7 @@ impl HeaderSet {
             b"x-real-ip" => Self::X_REAL_IP,
             b"x-request-id" => Self::X_REQUEST_ID,
             b"x-pointsman-revision" => Self::X_REVISION,
-            b"x-pointsman-mirror" | b"x-pointsman-no-fault" => Self::OF_PROXY,
+            b"x-pointsman-mirror" | b"x-pointsman-no-fault" | b"x-pointsman-version" => Self::OF_PROXY,
             b"accept" => Self::ACCEPT,
             b"content-type" => Self::CONTENT_TYPE,
             b"cookie" => Self::COOKIE,

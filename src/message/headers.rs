@@ -185,6 +185,17 @@ impl Headers {
         }
     }
 
+    /// The same with a value of any bytes; as with [`append`](Self::append), one that none may have is not added.
+    pub fn append_text(&mut self, name: &HeaderName, value: &[u8]) {
+        let name = name.as_str().as_bytes();
+        self.push(name, value, HeaderSet::kind(name));
+    }
+
+    /// Removes all lines with this name.
+    pub fn remove_named(&mut self, name: &HeaderName) {
+        self.retain(|other| other != name.as_str().as_bytes());
+    }
+
     /// Adds a line with the value at a place that [`find`](Self::find) gave.
     pub fn append_copy(&mut self, name: KnownHeader, place: HeaderSpan) {
         let (from, to) = (place.start as usize, place.end as usize);

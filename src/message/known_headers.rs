@@ -76,12 +76,14 @@ names! {
         VIA = "via", VIA;
         X_FORWARDED_FOR = "x-forwarded-for", X_FORWARDED;
         X_FORWARDED_HOST = "x-forwarded-host", X_FORWARDED;
+        X_FORWARDED_PREFIX = "x-forwarded-prefix", X_FORWARDED;
         X_FORWARDED_PROTO = "x-forwarded-proto", X_FORWARDED;
         X_MIRROR = "x-pointsman-mirror", OF_PROXY;
         X_NO_FAULT = "x-pointsman-no-fault", OF_PROXY;
         X_REAL_IP = "x-real-ip", X_REAL_IP;
         X_REQUEST_ID = "x-request-id", X_REQUEST_ID;
         X_REVISION = "x-pointsman-revision", X_REVISION;
+        X_VERSION = "x-pointsman-version", OF_PROXY;
     }
     rare {
         ACCESS_CONTROL_ALLOW_HEADERS = "access-control-allow-headers";

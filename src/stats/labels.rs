@@ -169,6 +169,10 @@ words! {
         TlsTimeout = "tls_handshake_timeout",
         /// A listener without TLS sent the client to the https URL.
         RedirectedToHttps = "redirected_to_https",
+        /// A rule, or the canonical host of a service, sent the client elsewhere.
+        Redirected = "redirected",
+        /// A rule responded with a page.
+        FixedResponse = "fixed_response",
         /// The head did not come in time.
         HeadTimeout = "head_timeout",
         /// The client sent frames that only cost us: requests that it took back, heads without an end (HTTP/2).

@@ -14,8 +14,9 @@ use super::fast::rule_prefilter::RulePrefilter;
 use super::hash::scale;
 use super::key::OwnKey;
 use super::request::RequestView;
+use super::rules::CompiledTarget;
 use super::service::{Service, Version};
-use super::spec::{KeySource, OnUnhealthy};
+use super::spec::OnUnhealthy;
 use super::table::Table;
 use crate::shared::murmur3::Murmur3;
 
@@ -34,6 +35,8 @@ pub struct Decision<'t> {
     pub cause: Cause,
     /// The slot of the split, unless a rule decided.
     pub slot: Option<u32>,
+    /// Index of the rule that holds, whether it decided or not.
+    pub rule: Option<u16>,
     /// The key to set as our own cookie, if the request had none.
     pub new_key: Option<OwnKey>,
 }
@@ -70,6 +73,13 @@ pub enum Cause {
 pub enum RouteError<'t> {
     /// No service has this host and path.
     NoService,
+    /// A rule responds, so that no version has to.
+    Responds {
+        /// The service.
+        service: &'t Service,
+        /// Index of the rule.
+        rule: u16,
+    },
     /// The service has no version with a usable endpoint for this request.
     NoVersion {
         /// The service.
@@ -137,8 +147,9 @@ pub(crate) fn decide_at<'t, A: Into<Availability>>(
     let service_index = service.ok_or(RouteError::NoService)?;
     let entry = table.entry(service_index);
     let service = &*entry.service;
-    let Assigned { cause, version: assigned, slot, new_key } =
-        assign(AssignQuery { table, entry, service_index, request }, chance);
+    let Assigned { cause, version: assigned, slot, rule, new_key } =
+        assign(AssignQuery { table, entry, service_index, request }, chance)
+            .map_err(|RuleResponds(rule)| RouteError::Responds { service, rule })?;
     let available = |index: u16| available(&Candidate { table, entry, index }).into();
     let own = available(assigned);
     let version = if matches!(own, Availability::Ready | Availability::LastResort(Takeover::Bounded)) {
@@ -150,7 +161,7 @@ pub(crate) fn decide_at<'t, A: Into<Availability>>(
         let last_resort = matches!(own, Availability::LastResort(_)).then_some(assigned);
         other.or(last_resort).ok_or(RouteError::NoVersion { service, service_index, assigned, cause, slot })?
     };
-    Ok(Decision { service, service_index, version, assigned, cause, slot, new_key })
+    Ok(Decision { service, service_index, version, assigned, cause, slot, rule, new_key })
 }
 
 /// The version of a request before anybody looks at its endpoints.
@@ -159,9 +170,14 @@ struct Assigned {
     version: u16,
     /// None when a rule chose.
     slot: Option<u32>,
+    /// The rule that holds.
+    rule: Option<u16>,
     /// The key that the client is to keep from now on.
     new_key: Option<OwnKey>,
 }
+
+/// The rule with this index responds.
+struct RuleResponds(u16);
 
 /// What a version is assigned by.
 #[derive(Clone, Copy)]
@@ -173,20 +189,34 @@ struct AssignQuery<'q, 't> {
 }
 
 /// The version by rule, experiment, key or chance, whatever state its endpoints are in.
-fn assign(query: AssignQuery<'_, '_>, chance: u128) -> Assigned {
+fn assign(query: AssignQuery<'_, '_>, chance: u128) -> Result<Assigned, RuleResponds> {
     let AssignQuery { table, entry, request, .. } = query;
     for index in RulePrefilter::admitted(entry.prefilters(), &table.interned().headers, request) {
         let rule = &entry.service.rules[usize::from(index)];
         if rule.when.holds(request) {
-            return Assigned { cause: Cause::Rule(index), version: rule.version, slot: None, new_key: None };
+            return match rule.target {
+                CompiledTarget::Version(version) => {
+                    let (cause, rule) = (Cause::Rule(index), Some(index));
+                    Ok(Assigned { cause, version, slot: None, rule, new_key: None })
+                }
+                CompiledTarget::Split => Ok(Assigned { rule: Some(index), ..by_split(query, chance) }),
+                CompiledTarget::Respond => Err(RuleResponds(index)),
+            };
         }
     }
+    Ok(by_split(query, chance))
+}
+
+/// The version by experiment, key or chance.
+#[inline]
+fn by_split(query: AssignQuery<'_, '_>, chance: u128) -> Assigned {
+    let AssignQuery { table, entry, request, .. } = query;
     for (index, source) in (0..).zip(entry.sources(table.interned())) {
         let cause = Cause::Key(index);
         if let Some(slot) = source.with_key(request, |key| entry.slot(key)) {
             return by_key(entry, cause, slot, || source.with_key(request, |key| by_experiment(query, key)).flatten());
         }
-        if *source == KeySource::OwnCookie {
+        if source.is_own_cookie() {
             let key = OwnKey::from_random(chance);
             let slot = entry.slot(key.as_bytes());
             let assigned = by_key(entry, cause, slot, || by_experiment(query, key.as_bytes()));
@@ -194,7 +224,7 @@ fn assign(query: AssignQuery<'_, '_>, chance: u128) -> Assigned {
         }
     }
     let slot = scale(low_bits(chance));
-    Assigned { cause: Cause::Chance, version: entry.owner(slot), slot: Some(slot), new_key: None }
+    Assigned { cause: Cause::Chance, version: entry.owner(slot), slot: Some(slot), rule: None, new_key: None }
 }
 
 /// The version of a key on this slot: by an experiment that takes the user in, else by the split. The key is looked for
@@ -207,7 +237,7 @@ fn by_key(entry: &RouteEntry, cause: Cause, slot: u32, experiment: impl FnOnce()
             None => (cause, entry.service.owner(slot)),
         },
     };
-    Assigned { cause, version, slot: Some(slot), new_key: None }
+    Assigned { cause, version, slot: Some(slot), rule: None, new_key: None }
 }
 
 /// What an experiment gives the user with this key.

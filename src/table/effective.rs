@@ -113,6 +113,7 @@ mod tests {
             mirror: None,
             policy: Policy { on_unhealthy, ..Policy::default() },
             slo: None,
+            edge: None,
             split: split.clone(),
         };
         let traffic = [(name("shop"), Arc::new(Traffic::first("s".into(), &split)))].into();

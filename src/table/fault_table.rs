@@ -18,7 +18,6 @@ use super::hash::{Salt, scale};
 use super::key::OwnKey;
 use super::request::RequestView;
 use super::service::{Endpoint, Service, Version};
-use super::spec::KeySource;
 use super::spec::fault::{FaultKind, FaultTarget};
 use crate::shared::fault_stats::{FaultSlice, FaultStats};
 use crate::shared::name::Name;
@@ -169,7 +168,7 @@ impl PlacedFault {
             if let Some(slot) = source.with_key(asked.request, |key| self.salt.slot(key)) {
                 return Some(slot);
             }
-            if *source == KeySource::OwnCookie {
+            if source.is_own_cookie() {
                 return asked.new_key.map(|key| self.salt.slot(key.as_bytes()));
             }
         }

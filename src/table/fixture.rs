@@ -46,11 +46,12 @@ pub(crate) fn spec(service: &str, split: &str) -> ServiceSpec {
         mirror: None,
         policy: Policy::default(),
         slo: None,
+        edge: None,
     }
 }
 
 pub(crate) fn rule(rule: &str, when: Condition, version: &str) -> RuleSpec {
-    RuleSpec { name: name(rule), when: Arc::new(when), version: name(version) }
+    RuleSpec::to_version(name(rule), when, name(version))
 }
 
 /// The first traffic of each service; its salt is `NAME-1`.

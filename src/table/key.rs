@@ -30,10 +30,17 @@ impl KeySource {
             Self::Query(name) => request.query_value(name),
             // A cookie of the same name that another server set for a longer path comes first.
             Self::OwnCookie => request.cookies(OWN_COOKIE).find(|key| is_own_key(key)),
+            Self::NamedOwnCookie(name) => request.cookies(name).find(|key| is_own_key(key)),
             Self::Jwt(name) => return with_claim(request, name, then),
             Self::Ip => return Some(with_address(request.client, then)),
         };
         borrowed.filter(|key| !key.is_empty()).map(then)
+    }
+
+    /// Whether it is a cookie of our own.
+    #[must_use]
+    pub fn is_own_cookie(&self) -> bool {
+        matches!(self, Self::OwnCookie | Self::NamedOwnCookie(_))
     }
 }
 

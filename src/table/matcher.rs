@@ -1,7 +1,7 @@
 //! The match of a request with a rule's condition. Nothing is allocated: values are compared where they stand.
 
 use super::request::RequestView;
-use super::spec::Condition;
+use super::spec::{Condition, Pattern};
 use super::user_facts::UserFacts;
 
 impl Condition {
@@ -17,13 +17,57 @@ impl Condition {
             && self.attributes.iter().all(|(attribute, pattern)| {
                 facts.with_attribute(attribute, |value| pattern.fits(value)).unwrap_or(false)
             })
+            && (self.any.is_empty() || self.any.iter().any(|one| one.holds(facts)))
+            && self.not.as_ref().is_none_or(|not| not.fails(facts))
+    }
+
+    /// Whether it is certain that the condition does not hold. Of a user without a request that is not known where a
+    /// part of a request is asked for.
+    fn fails(&self, facts: &impl UserFacts) -> bool {
+        !self.holds(facts) && (facts.request().is_some() || !self.asks_of_a_request())
+    }
+
+    /// Whether any part, however deep, asks for a part of the request.
+    fn asks_of_a_request(&self) -> bool {
+        !self.asks_nothing_of_a_request()
+            || self.segments.iter().any(|segment| segment.when.asks_of_a_request())
+            || self.any.iter().chain(self.not.as_deref()).any(Self::asks_of_a_request)
+    }
+
+    /// Whether the pattern of the path fits. A prefix ends at a `/`, as that of a service does: `/new` is not `/newer`.
+    fn fits_path(pattern: &Pattern, path: &[u8]) -> bool {
+        let Pattern::Prefix(prefix) = pattern else { return pattern.fits(path) };
+        let rest = path.strip_prefix(prefix.as_bytes());
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')) || prefix.ends_with('/'))
+    }
+
+    /// Whether a request that differs in its path alone would fit, as far as the path is asked for. What else is asked
+    /// for is taken to be as wanted.
+    #[must_use]
+    pub fn may_hold_at(&self, path: &[u8]) -> bool {
+        let is_of_path = |not: &Self| not.path.is_some() && Self { path: None, ..not.clone() }.is_empty();
+        self.path.as_ref().is_none_or(|pattern| Self::fits_path(pattern, path))
+            && (self.any.is_empty() || self.any.iter().any(|one| one.may_hold_at(path)))
+            && self.not.as_ref().is_none_or(|not| !is_of_path(not) || !not.may_hold_at(path))
+    }
+
+    /// Whether it looks at more than the URL and the method: at who asks.
+    #[must_use]
+    pub fn asks_who(&self) -> bool {
+        let Self { headers, cookies, query: _, methods: _, path: _, clients, segments, attributes, any, not } = self;
+        !headers.is_empty()
+            || !cookies.is_empty()
+            || !clients.is_empty()
+            || !segments.is_empty()
+            || !attributes.is_empty()
+            || any.iter().chain(not.as_deref()).any(Self::asks_who)
     }
 
     /// Whether every part holds that asks for a part of the request.
     fn fits(&self, request: &RequestView<'_>) -> bool {
         let one_of = |empty: bool, fits: bool| empty || fits;
         one_of(self.methods.is_empty(), self.methods.contains(request.method))
-            && self.path.as_ref().is_none_or(|pattern| pattern.fits(request.path))
+            && self.path.as_ref().is_none_or(|pattern| Self::fits_path(pattern, request.path))
             && self
                 .headers
                 .iter()
@@ -49,7 +93,11 @@ impl Condition {
     /// Whether the condition has no part at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.asks_nothing_of_a_request() && self.segments.is_empty() && self.attributes.is_empty()
+        self.asks_nothing_of_a_request()
+            && self.segments.is_empty()
+            && self.attributes.is_empty()
+            && self.any.is_empty()
+            && self.not.is_none()
     }
 }
 
@@ -63,7 +111,7 @@ mod tests {
     use crate::message::Headers;
     use crate::shared::name::Name;
     use crate::table::BearerClaims;
-    use crate::table::spec::{Attribute, KeySource, Pattern, Segment};
+    use crate::table::spec::{Attribute, KeySource, Segment};
 
     fn holds(condition: &Condition) -> bool {
         let lines = [("x-canary", "no"), ("x-canary", "always"), ("cookie", "a=1; group=beta-7"), ("cookie", "flag")];
@@ -94,8 +142,6 @@ mod tests {
         let cookie = |name: &str, pattern| Condition { cookies: vec![(name.into(), pattern)], ..Condition::default() };
         let query = |name: &str, pattern| Condition { query: vec![(name.into(), pattern)], ..Condition::default() };
         let path = |pattern| Condition { path: Some(pattern), ..Condition::default() };
-        let methods = |methods: &[Method]| Condition { methods: methods.to_vec(), ..Condition::default() };
-        let client = |block: &str| Condition { clients: vec![block.parse().expect("a block")], ..Condition::default() };
         let regex = |text| Pattern::Regex(regex::Regex::new(text).expect("a regex"));
         for (condition, expected) in [
             (header(exact("always")), true),
@@ -110,6 +156,30 @@ mod tests {
             (query("bug", Pattern::Present), false),
             (path(Pattern::Prefix("/cart/".into())), true),
             (path(exact("/cart")), false),
+            (path(Pattern::Prefix("/cart".into())), true),
+            (path(Pattern::Prefix("/".into())), true),
+            // A prefix ends at a slash.
+            (path(Pattern::Prefix("/car".into())), false),
+            (path(Pattern::Prefix("/cart/item".into())), false),
+        ] {
+            assert_eq!(holds(&condition), expected, "{condition:?}");
+            assert!(!condition.is_empty());
+        }
+    }
+
+    #[test]
+    fn one_of_any_holds_and_what_must_not_hold_does_not() {
+        let methods = |methods: &[Method]| Condition { methods: methods.to_vec(), ..Condition::default() };
+        let client = |block: &str| Condition { clients: vec![block.parse().expect("a block")], ..Condition::default() };
+        let any = |any: &[Condition]| Condition { any: any.to_vec(), ..Condition::default() };
+        let not = |not| Condition { not: Some(Box::new(not)), ..Condition::default() };
+        for (condition, expected) in [
+            (any(&[methods(&[Method::POST]), client("10.0.0.0/8")]), true),
+            (any(&[methods(&[Method::POST]), client("10.2.0.0/16")]), false),
+            (not(client("10.0.0.0/8")), false),
+            (not(client("10.2.0.0/16")), true),
+            (not(Condition { methods: vec![Method::GET], ..client("10.2.0.0/16") }), true),
+            (not(any(&[methods(&[Method::POST]), client("10.0.0.0/8")])), false),
             (methods(&[Method::POST, Method::GET]), true),
             (methods(&[Method::POST]), false),
             (client("10.0.0.0/8"), true),

@@ -40,7 +40,7 @@ pub(crate) mod matcher;
 pub(crate) mod path;
 pub(crate) mod request;
 pub(crate) mod router;
-mod rules;
+pub(crate) mod rules;
 pub(crate) mod service;
 pub(crate) mod slot_ranges;
 pub(crate) mod slots;

@@ -4,15 +4,21 @@
 
 pub(crate) mod attribute;
 pub(crate) mod condition_text;
+pub(crate) mod edge;
+pub(crate) mod error_page;
 pub(crate) mod experiment;
 pub(crate) mod fault;
+pub(crate) mod fixed_response;
 pub(crate) mod flag;
 pub(crate) mod health_check;
+mod host_pattern;
 pub(crate) mod limits;
 pub(crate) mod mirror;
 pub(crate) mod outlier;
+pub(crate) mod own_cookie;
 pub(crate) mod pattern;
 pub(crate) mod slo;
+pub(crate) mod template;
 pub(crate) mod version_range;
 
 use std::collections::BTreeMap;
@@ -23,9 +29,11 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
+use self::edge::{EdgeSpec, RuleTarget, ToldClients};
 use self::health_check::HealthSpec;
 use self::limits::Limits;
 use self::mirror::MirrorSpec;
+use self::own_cookie::OwnCookieSpec;
 use super::address::{EndpointAddress, HostPort};
 use super::weights::Weights;
 use crate::shared::name::Name;
@@ -34,6 +42,7 @@ use outlier::OutlierSpec;
 use slo::SloSpec;
 
 pub use attribute::Attribute;
+pub use host_pattern::HostPattern;
 pub use pattern::Pattern;
 
 /// One service, as the file defines it.
@@ -61,6 +70,8 @@ pub struct ServiceSpec {
     pub policy: Policy,
     /// What it has promised its users, if anything.
     pub slo: Option<Arc<SloSpec>>,
+    /// What is changed of its messages, if anything.
+    pub edge: Option<Arc<EdgeSpec>>,
 }
 
 impl ServiceSpec {
@@ -72,6 +83,13 @@ impl ServiceSpec {
             Some(spec) => Arc::new(MirrorSpec { to: to.clone(), ..MirrorSpec::clone(spec) }),
             None => Arc::new(MirrorSpec::to_version(to.clone())),
         }
+    }
+
+    /// Whether the rule with this index edits messages.
+    #[must_use]
+    pub fn edits_by(&self, rule: u16) -> bool {
+        let edits = self.edge.as_ref().and_then(|edge| edge.of_rule(Some(rule)));
+        edits.is_some_and(|edits| !edits.is_empty())
     }
 
     /// Whether its key or a rule looks at the bearer token.
@@ -161,6 +179,12 @@ pub struct Policy {
     pub on_shift: OnShift,
     /// Whether failed attempts on a version under rollout are replayed on the stable one, and which.
     pub shield: Option<Shield>,
+    /// Which clients are told the version that responds.
+    pub version_to_clients: ToldClients,
+    /// Which clients are told the id of their request.
+    pub request_id_to_clients: ToldClients,
+    /// The cookie of users without another key; none: the usual one.
+    pub cookie: Option<Arc<OwnCookieSpec>>,
 }
 
 /// Which failed attempts are replayed on the stable version, so that users of a version under rollout do not see them.
@@ -216,6 +240,9 @@ impl Default for Policy {
             tunnel_idle_timeout: Duration::from_secs(3600),
             on_shift: OnShift::Keep,
             shield: None,
+            version_to_clients: ToldClients::Trusted,
+            request_id_to_clients: ToldClients::Trusted,
+            cookie: None,
             limits: Limits::default(),
             outlier: None,
             slow_start: Duration::ZERO,
@@ -231,15 +258,6 @@ pub enum OnUnhealthy {
     Pass,
     /// They are refused with 503.
     Refuse,
-}
-
-/// A host that a service serves: lower case, without a port.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum HostPattern {
-    /// This host only.
-    Exact(Box<str>),
-    /// Every host below this one (`*.example.com` is stored as `example.com`), at any depth, but not itself.
-    Below(Box<str>),
 }
 
 /// A path prefix: begins with `/`, has no `/` at its end (the root is empty), and matches at `/` boundaries.
@@ -259,6 +277,12 @@ impl PathPrefix {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What follows it in a path; `None` if the path is not at or below it.
+    #[must_use]
+    pub fn rest<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        path.strip_prefix(self.0.as_bytes()).filter(|rest| matches!(rest.first(), None | Some(b'/')))
     }
 
     /// The segments, in order; none for the root.
@@ -289,17 +313,27 @@ pub enum KeySource {
     Ip,
     /// A cookie of our own with a random key; it names the user, never the version.
     OwnCookie,
+    /// The same by another name than the usual one.
+    NamedOwnCookie(Box<str>),
 }
 
-/// A rule: which requests go to a version before the split is asked.
+/// A rule: which requests the split is not asked about, or which it is asked about with edits.
 #[derive(Clone, Debug)]
 pub struct RuleSpec {
     /// Its name, for `explain` and the log.
     pub name: Name,
     /// All of it must hold.
     pub when: Arc<Condition>,
-    /// The version.
-    pub version: Name,
+    /// What becomes of them.
+    pub target: RuleTarget,
+}
+
+impl RuleSpec {
+    /// A rule that picks a version.
+    #[must_use]
+    pub fn to_version(name: Name, when: Condition, version: Name) -> Self {
+        Self { name, when: Arc::new(when), target: RuleTarget::Version(version) }
+    }
 }
 
 /// A match on the request: it holds if every part that is not empty holds.
@@ -313,7 +347,7 @@ pub struct Condition {
     pub query: Vec<(Box<str>, Pattern)>,
     /// Methods, one of which fits.
     pub methods: Vec<Method>,
-    /// The path (without the query), as it is forwarded.
+    /// The path (without the query), as it is routed. A prefix ends at a `/`.
     pub path: Option<Pattern>,
     /// Address blocks, one of which holds the client.
     pub clients: Vec<IpNet>,
@@ -321,16 +355,22 @@ pub struct Condition {
     pub segments: Vec<Arc<Segment>>,
     /// Attributes of the user.
     pub attributes: Vec<(Arc<Attribute>, Pattern)>,
+    /// Conditions, one of which holds.
+    pub any: Vec<Self>,
+    /// A condition that does not hold.
+    pub not: Option<Box<Self>>,
 }
 
 impl Condition {
     /// Whether it looks at the bearer token. Each part is named here, so that a new one cannot be forgotten.
     #[must_use]
     pub fn reads_tokens(&self) -> bool {
-        let Self { headers: _, cookies: _, query: _, attributes, methods: _, path: _, clients: _, segments } = self;
+        let Self { headers: _, cookies: _, query: _, attributes, methods: _, path: _, clients: _, segments, any, not } =
+            self;
         let mut sources = attributes.iter().flat_map(|(attribute, _)| &attribute.sources);
         sources.any(|source| matches!(source, KeySource::Jwt(_)))
             || segments.iter().any(|segment| segment.when.reads_tokens())
+            || any.iter().chain(not.as_deref()).any(Self::reads_tokens)
     }
 }
 

@@ -13,7 +13,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderName, HeaderValue};
 
 use super::flag_inputs::FlagInput;
-use super::rules::Rules;
+use super::rules::{CompiledRule, CompiledTarget, Rules};
 use super::spec::{Condition, KeySource, ServiceSpec};
 
 /// Names of headers, at least one, each once.
@@ -37,7 +37,14 @@ impl Vary {
         let only = first.filter(|_| !is_split);
         let mut names = Vec::new();
         // After the last rule that picks another version than the split, all ways lead to one.
-        if let Some(last) = rules.iter().rposition(|rule| Some(rule.version) != only) {
+        // What edits a response, or is one, makes it another one as well.
+        let tells_apart = |(index, rule): (u16, &CompiledRule)| match rule.target {
+            CompiledTarget::Version(version) => Some(version) != only || spec.edits_by(index),
+            CompiledTarget::Split => spec.edits_by(index),
+            CompiledTarget::Respond => true,
+        };
+        let numbered = (0..).zip(&**rules);
+        if let Some(last) = numbered.filter(|rule| tells_apart(*rule)).last().map(|(index, _)| usize::from(index)) {
             rules[..=last].iter().for_each(|rule| note_condition(&rule.when, &mut names));
         }
         if is_split {
@@ -90,7 +97,7 @@ impl Vary {
 fn header_of(source: &KeySource) -> Option<HeaderName> {
     match source {
         KeySource::Header(name) => Some(name.clone()),
-        KeySource::Cookie(_) | KeySource::OwnCookie => Some(COOKIE),
+        KeySource::Cookie(_) | KeySource::OwnCookie | KeySource::NamedOwnCookie(_) => Some(COOKIE),
         KeySource::Jwt(_) => Some(AUTHORIZATION),
         KeySource::Query(_) | KeySource::Ip => None,
     }
@@ -98,12 +105,14 @@ fn header_of(source: &KeySource) -> Option<HeaderName> {
 
 /// Adds the headers that a condition looks at. Each part is named here, so that a new one cannot be forgotten.
 fn note_condition(condition: &Condition, names: &mut Vec<HeaderName>) {
-    let Condition { headers, cookies, query: _, attributes, methods: _, path: _, clients: _, segments } = condition;
+    let Condition { headers, cookies, attributes, segments, any, not, .. } = condition;
+    let Condition { query: _, methods: _, path: _, clients: _, .. } = condition;
     let sources = attributes.iter().flat_map(|(attribute, _)| &attribute.sources);
     names.extend(sources.filter_map(header_of));
     names.extend(headers.iter().map(|(name, _)| name.clone()));
     names.extend((!cookies.is_empty()).then_some(COOKIE));
     segments.iter().for_each(|segment| note_condition(&segment.when, names));
+    any.iter().chain(not.as_deref()).for_each(|other| note_condition(other, names));
 }
 
 #[cfg(test)]

@@ -42,6 +42,7 @@ fn table(sticky: Vec<KeySource>, rules: Vec<RuleSpec>) -> Table {
         mirror: None,
         policy: Policy::default(),
         slo: None,
+        edge: None,
     });
     let traffic = BTreeMap::from([(name("shop"), Arc::new(Traffic::first("shop-1".into(), &spec.split)))]);
     Table::compile(1, &[spec], &traffic, &Registry::new(1)).expect("the traffic fits")
@@ -151,9 +152,11 @@ fn no_rule_allocates() {
         clients: Vec::new(),
         attributes: Vec::new(),
         segments: vec![Arc::new(Segment { name: name("lab"), when: segment })],
+        any: vec![Condition { methods: vec![Method::GET], ..Condition::default() }],
+        not: Some(Box::new(Condition { methods: vec![Method::PUT], ..Condition::default() })),
     };
     let misses = Condition { path: Some(Pattern::Exact("/nowhere".into())), ..Condition::default() };
-    let rule = |rule, when| RuleSpec { name: name(rule), when: Arc::new(when), version: name("v2") };
+    let rule = |rule, when| RuleSpec::to_version(name(rule), when, name("v2"));
     let table = table(Vec::new(), vec![rule("misses", misses), rule("testers", when)]);
     let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
     let tester = [("user-agent", agent), ("cookie", "a=1; group=beta-7")];
@@ -181,7 +184,7 @@ fn no_attribute_allocates() {
         segments: vec![Arc::new(Segment { name: name("staff"), when: staff })],
         ..Condition::default()
     };
-    let table = table(Vec::new(), vec![RuleSpec { name: name("all"), when: Arc::new(when), version: name("v2") }]);
+    let table = table(Vec::new(), vec![RuleSpec::to_version(name("all"), when, name("v2"))]);
     let token = bearer(r#"{"email":"ann@example.com","plan":"pro","age":42}"#);
     let cookie = "app=v2.4.0-a.very.long.prerelease.with.many.parts+and.build";
     let headers = [("authorization", token.as_str()), ("cookie", cookie)];

@@ -156,7 +156,7 @@ mod tests {
     use crate::config::flag::imported_text::{ImportedText, UnreadableImport};
     use std::path::Path;
 
-    use crate::config::{Config, parse_with_files};
+    use crate::config::{Config, FilesBeside, parse_with_files};
     use crate::problem::Problems;
 
     const CONFIG: &str = "[listeners.public]\naddress = \"127.0.0.1:1\"\n\
@@ -169,7 +169,7 @@ mod tests {
         let base = Path::new("/etc/pointsman");
         let config = format!("{CONFIG}{more}");
         let imported = flag_import(&config, base).map(|path| Arc::new(ImportedText { path, text }));
-        parse_with_files(&config, base, imported).0
+        parse_with_files(&config, base, FilesBeside { imported, ..FilesBeside::default() }).0
     }
 
     fn problems(more: &str, file: Result<&str, &str>) -> Vec<String> {
@@ -193,7 +193,7 @@ mod tests {
         let config = parsed(more, Ok(FILE)).unwrap_or_else(|problems| panic!("{problems}"));
         let names: Vec<_> = config.flags.flags.iter().map(|flag| flag.name.as_str()).collect();
         assert_eq!(names, ["off", "own", "theme", "zz"]);
-        assert_eq!(config.imported.expect("a file").path, Path::new("/etc/pointsman/flags.json"));
+        assert_eq!(config.beside.imported.expect("a file").path, Path::new("/etc/pointsman/flags.json"));
         let FlagSource::Imported(source) = &config.flags.flags[2].source else { panic!("an imported flag") };
         let attributes: Vec<_> = source.attributes.iter().map(|attribute| attribute.name.as_str()).collect();
         assert_eq!(attributes, ["email"], "only what the rule looks at");

@@ -71,7 +71,9 @@ fn source(text: &str, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Ke
             return Ok(found);
         }
         Some(KeySource::Ip) => "use `client` in a condition for addresses".to_owned(),
-        Some(KeySource::OwnCookie) => "write \"cookie:NAME\"; our own cookie says nothing of a user".to_owned(),
+        Some(KeySource::OwnCookie | KeySource::NamedOwnCookie(_)) => {
+            "write \"cookie:NAME\"; our own cookie says nothing of a user".to_owned()
+        }
         None => sticky::remedy(text),
     };
     let wanted = "\"header:NAME\", \"cookie:NAME\", \"query:NAME\" or \"jwt:CLAIM\"";

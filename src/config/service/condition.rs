@@ -12,7 +12,7 @@ use super::sticky::{is_query_name, is_token};
 use crate::config::build::Build;
 use crate::config::check::{self, every};
 use crate::config::reader::config_path::ConfigPath;
-use crate::config::reader::list::Texts;
+use crate::config::reader::list::{List, Texts};
 use crate::config::reader::report::ErrorGuaranteed;
 use crate::problem::Mismatch;
 use crate::table::spec::{Attribute, Condition, Pattern, Segment};
@@ -28,6 +28,8 @@ pub(crate) struct RawCondition {
     client: Option<Texts>,
     segment: Option<Texts>,
     attribute: BTreeMap<String, RawPattern>,
+    any: List<Self>,
+    not: Option<Box<Self>>,
 }
 
 /// Named patterns of one kind.
@@ -54,10 +56,14 @@ impl RawCondition {
             segments.find(text, at, &mut build.report)
         });
         let attributes = attributes(&self.attribute, &at.key("attribute"), build);
+        let any = every(
+            self.any.iter().map(|(index, raw)| raw.build(segments, empty_part(), &at.key("any").item(index), build)),
+        );
+        let not = self.not.as_ref().map(|raw| raw.build(segments, empty_part(), &at.key("not"), build).map(Box::new));
         let (headers, cookies, query) = (headers?, cookies?, query?);
         let (methods, path, clients, segments) = (methods?, path?, clients?, found?);
-        let attributes = attributes?;
-        let condition = Condition { headers, cookies, query, methods, path, clients, segments, attributes };
+        let (attributes, any, not) = (attributes?, any?, not.transpose()?);
+        let condition = Condition { headers, cookies, query, methods, path, clients, segments, attributes, any, not };
         if condition.is_empty() {
             return Err(build.report.missing(at, catches));
         }
@@ -66,8 +72,14 @@ impl RawCondition {
 
     /// Whether it names segments.
     pub(crate) fn has_segment(&self) -> bool {
-        self.segment.is_some()
+        let mut inner = self.any.iter().map(|(_, raw)| raw).chain(self.not.as_deref());
+        self.segment.is_some() || inner.any(Self::has_segment)
     }
+}
+
+/// A part of `any` or `not` that would hold for every request.
+fn empty_part() -> Mismatch {
+    Mismatch::new("no match", "at least one", "add one, or remove it")
 }
 
 fn header_name(name: &str) -> Option<HeaderName> {

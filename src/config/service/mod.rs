@@ -4,6 +4,7 @@
 pub(crate) mod attribute;
 pub(crate) mod condition;
 pub(crate) mod definition_index;
+pub(crate) mod edge;
 pub(crate) mod health;
 pub(crate) mod mirror;
 pub(crate) mod mirror_target;
@@ -25,10 +26,17 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use self::definition_index::DefinitionIndex;
+use self::edge::canonical::RawCanonical;
+use self::edge::cookie::RawCookie;
+use self::edge::error_pages::RawErrorPage;
+use self::edge::header_lines::RawHeaderEdits;
+use self::edge::prefix::RawPrefixReplacement;
+use self::edge::told_clients::RawToldClients;
+use self::edge::{RawEdits, error_pages};
 use self::mirror::{MirroredService, RawMirror};
 use self::on_shift::RawOnShift;
 use self::outlier::RawOutlier;
-use self::rule::{RawRule, RuleScope};
+use self::rule::{EditingRule, RawRule, RuleScope};
 
 use self::shield::RawShield;
 use self::slo::RawSlo;
@@ -36,6 +44,7 @@ use self::version::RawVersion;
 use crate::config::build::Build;
 use crate::config::check::{self, every, setting};
 use crate::config::limits::RawLimits;
+use crate::config::listener::redirect::RawRedirect;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
@@ -43,7 +52,8 @@ use crate::config::reader::units::{ByteSize, Quantity, Setting, TimeSpan};
 use crate::config::release::rollout::RawRollout;
 use crate::problem::Mismatch;
 use crate::shared::name::natural_cmp;
-use crate::table::spec::{OnUnhealthy, Policy, Segment};
+use crate::table::spec::edge::{EdgeSpec, MessageEdits};
+use crate::table::spec::{HostPattern, OnUnhealthy, Policy, Segment};
 use crate::table::{Name, ServiceSpec, Weight};
 
 #[derive(Debug, Deserialize, Default)]
@@ -78,6 +88,17 @@ pub(crate) struct RawService {
     cache_headers: Option<bool>,
     rollout: Option<RawRollout>,
     slo: Option<RawSlo>,
+    request_headers: Option<RawHeaderEdits>,
+    response_headers: Option<RawHeaderEdits>,
+    strip_prefix: Option<String>,
+    replace_prefix: Option<RawPrefixReplacement>,
+    version_to_endpoints: Option<bool>,
+    version_to_clients: Option<RawToldClients>,
+    request_id_to_clients: Option<RawToldClients>,
+    canonical_host: Option<String>,
+    redirect_https: Option<RawRedirect>,
+    error_pages: List<RawErrorPage>,
+    cookie: Option<RawCookie>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -125,16 +146,53 @@ impl RawService {
         let policy = self.policy(at, report);
         let shield = self.shield.as_ref().map_or(Ok(None), |raw| raw.build(&names, at, report));
         let slo = self.slo.as_ref().map(|raw| raw.build(&at.key("slo"), report)).transpose();
-        let rules = rule::build_all(&self.rules, &RuleScope { segments, service: at, versions: &names }, build);
+        let hosts_ok = hosts.as_deref().unwrap_or_default();
+        let scope = RuleScope { segments, service: at, versions: &names, hosts: hosts_ok };
+        let rules = rule::build_all(&self.rules, &scope, build);
+        let edge = self.edge(hosts_ok, at, build);
         let (split_ok, versions_ok) = (split.as_ref().ok(), versions.as_deref().ok());
         let mirrored = MirroredService { at, names: &names, split: split_ok, versions: versions_ok };
         let mirror = self.mirror.as_ref().map(|raw| raw.build(&mirrored, &mut build.report)).transpose();
         let (hosts, paths) = (hosts?, paths?);
         route::claim(&route::RouteClaim { service: name, at, hosts: &hosts, paths: &paths }, build)?;
         let (name, sticky, salt, split) = (own_name?, sticky?, salt?, split?);
-        let (versions, rules, mirror) = (versions?, rules?, mirror?);
-        let (policy, slo) = (Policy { shield: shield?, ..policy? }, slo?.map(Arc::new));
-        Ok(ServiceSpec { name, hosts, paths, sticky, salt, split, versions, rules, mirror, policy, slo })
+        let (versions, rules, mirror, edge) = (versions?, rules?, mirror?, edge?);
+        let cookie = self.cookie.as_ref().map(|raw| raw.build(sticky.clone(), &at.key("cookie"), &mut build.report));
+        let (cookie, sticky) = cookie.transpose()?.map_or((None, sticky), |(cookie, named)| (Some(cookie), named));
+        let (policy, slo) = (Policy { shield: shield?, cookie, ..policy? }, slo?.map(Arc::new));
+        let (rules, edits): (Vec<_>, Vec<_>) =
+            rules.into_iter().map(|EditingRule { rule, edits }| (rule, edits)).unzip();
+        let edits = if edits.iter().all(MessageEdits::is_empty) { Vec::new() } else { edits };
+        let edge = Some(EdgeSpec { rules: edits, ..edge }).filter(|edge| !edge.is_empty()).map(Arc::new);
+        Ok(ServiceSpec { name, hosts, paths, sticky, salt, split, versions, rules, mirror, policy, slo, edge })
+    }
+
+    /// What it changes of its messages, but for what rules do.
+    fn edge(
+        &self,
+        hosts: &[HostPattern],
+        at: &ConfigPath<'_>,
+        build: &mut Build<'_>,
+    ) -> Result<EdgeSpec, ErrorGuaranteed> {
+        let edits = RawEdits {
+            request_headers: self.request_headers.as_ref(),
+            response_headers: self.response_headers.as_ref(),
+            strip_prefix: self.strip_prefix.as_deref(),
+            replace_prefix: self.replace_prefix.as_ref(),
+        };
+        let service = edits.build(at, &mut build.report);
+        let versions = version::edits(&self.versions, &at.key("versions"), &mut build.report);
+        let canonical = RawCanonical { host: self.canonical_host.as_deref(), https: self.redirect_https };
+        let canonical = canonical.build(hosts, at, &mut build.report);
+        let error_pages = error_pages::build_all(&self.error_pages, &at.key("error_pages"), build);
+        Ok(EdgeSpec {
+            service: service?,
+            versions: versions?,
+            rules: Vec::new(),
+            version_to_endpoints: self.version_to_endpoints.unwrap_or(false),
+            canonical: canonical?,
+            error_pages: error_pages?,
+        })
     }
 
     /// The names that a split and rules may use, in natural order; a version with a problem counts.
@@ -213,6 +271,9 @@ impl RawService {
             tunnel_idle_timeout: tunnel?,
             on_shift: on_shift?.unwrap_or(default.on_shift),
             shield: None,
+            version_to_clients: self.version_to_clients.map_or(default.version_to_clients, Into::into),
+            request_id_to_clients: self.request_id_to_clients.map_or(default.request_id_to_clients, Into::into),
+            cookie: None,
             limits: limits?,
             outlier: outlier?,
             slow_start: slow_start?.0,

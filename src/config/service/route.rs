@@ -105,6 +105,11 @@ pub(crate) fn host(text: &str, at: &ConfigPath<'_>, report: &mut Report<'_>) -> 
     Ok(if wildcard { HostPattern::Below(name.into()) } else { HostPattern::Exact(name.into()) })
 }
 
+/// Whether a service for these hosts answers `name`; one without hosts answers any, of which nothing is known here.
+pub(crate) fn answers(hosts: &[HostPattern], name: &str) -> bool {
+    hosts.iter().any(|host| host.covers(&name.to_ascii_lowercase()))
+}
+
 /// Labels of letters, digits, `-` and (it happens inside companies) `_`.
 fn is_host_name(name: &str) -> bool {
     let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');

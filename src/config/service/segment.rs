@@ -46,7 +46,7 @@ fn segment(
     let catches = Mismatch::new(
         "no match",
         "at least one, for it would hold for every request",
-        "add header, cookie, query, method, path, client or attribute",
+        "add header, cookie, query, method, path, client, attribute, any or not",
     );
     let when = raw.build(&index(), catches, at, build);
     Ok(Segment { name: name?, when: when? })

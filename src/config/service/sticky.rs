@@ -28,6 +28,7 @@ pub(crate) fn sources(
                 "move it to the end",
             ),
             KeySource::OwnCookie
+            | KeySource::NamedOwnCookie(_)
             | KeySource::Ip
             | KeySource::Header(_)
             | KeySource::Cookie(_)

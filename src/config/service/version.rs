@@ -5,6 +5,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::edge::RawEdits;
+use super::edge::header_lines::RawHeaderEdits;
+use super::edge::prefix::RawPrefixReplacement;
 use super::health::RawHealth;
 use crate::config::check::{self, every};
 use crate::config::reader::config_path::ConfigPath;
@@ -13,6 +16,7 @@ use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::tls::RawClientTls;
 use crate::problem::{Mismatch, one_of, suggest};
 use crate::shared::name::natural_cmp;
+use crate::table::spec::edge::MessageEdits;
 use crate::table::spec::{Protocol, VersionSpec};
 use crate::table::{EndpointAddress, HostPort, Name};
 use crate::tls::Alpn;
@@ -30,6 +34,10 @@ pub(crate) struct RawVersion {
     protocol: Option<RawProtocol>,
     health: Option<RawHealth>,
     tls: Option<RawClientTls>,
+    request_headers: Option<RawHeaderEdits>,
+    response_headers: Option<RawHeaderEdits>,
+    strip_prefix: Option<String>,
+    replace_prefix: Option<RawPrefixReplacement>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -55,11 +63,35 @@ pub(crate) fn build_all(
     Ok(versions)
 }
 
+/// What versions change of their messages, in natural order of their names; nothing where none of them does.
+pub(crate) fn edits(
+    raw: &BTreeMap<String, RawVersion>,
+    at: &ConfigPath<'_>,
+    report: &mut Report<'_>,
+) -> Result<Vec<MessageEdits>, ErrorGuaranteed> {
+    if !raw.values().any(|version| version.edits().is_some()) {
+        return Ok(Vec::new());
+    }
+    let mut named: Vec<(&String, &RawVersion)> = raw.iter().collect();
+    named.sort_by(|(a, _), (b, _)| natural_cmp(a, b));
+    every(named.into_iter().map(|(name, version)| version.edits().build(&at.key(name), report)))
+}
+
 fn twice(endpoint: &impl std::fmt::Display) -> Mismatch {
     Mismatch::new(format!("{endpoint} for the second time"), "each endpoint once", "remove one of the two")
 }
 
 impl RawVersion {
+    /// What it changes of its messages.
+    pub(crate) fn edits(&self) -> RawEdits<'_> {
+        RawEdits {
+            request_headers: self.request_headers.as_ref(),
+            response_headers: self.response_headers.as_ref(),
+            strip_prefix: self.strip_prefix.as_deref(),
+            replace_prefix: self.replace_prefix.as_ref(),
+        }
+    }
+
     fn build(
         &self,
         name: &str,

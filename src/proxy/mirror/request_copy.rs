@@ -20,6 +20,7 @@ use crate::proxy::body::body_fault::BodyFault;
 use crate::proxy::body::request_body::{BodyState, Recording, RequestBody};
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::destination::Destination;
+use crate::proxy::request::edge_request::EdgeRequest;
 use crate::proxy::request::flag_headers;
 use crate::proxy::request::forward::{Attempt, UpstreamResponse};
 use crate::proxy::request::local_reply::FaultParty;
@@ -61,6 +62,7 @@ pub(crate) fn begin(
     mirror: &ActiveMirror,
     destination: &Destination,
     request: &mut OutboundRequest<'_>,
+    edge: Option<&EdgeRequest>,
     context: &RequestContext,
 ) -> Option<Box<RequestCopy>> {
     let worker = &context.worker;
@@ -90,6 +92,9 @@ pub(crate) fn begin(
     let to = destination.to(mirror.to);
     let mut head = request.head.clone();
     flag_headers::follow(&mut head.headers, &to);
+    if edge.is_some_and(|edge| edge.edit_request(&mut head, &to).is_err()) {
+        return None;
+    }
     head.headers.insert(X_MIRROR, "1");
     let is_head = head.method == Method::HEAD;
     let (told, user) = oneshot::channel();

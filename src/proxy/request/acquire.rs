@@ -20,6 +20,7 @@ use crate::proxy::report::in_flight::GaugeGuard;
 use crate::proxy::worker::{Snapshot, Worker};
 use crate::stats::ServiceStats;
 use crate::table::Service;
+use crate::table::spec::edge::EdgeSpec;
 use crate::table::spec::limits::InFlightLimit;
 
 /// The snapshot that a request is decided by, and what its target is there.
@@ -28,6 +29,14 @@ pub(crate) struct TableView {
     /// The snapshot.
     pub table: Snapshot,
     pub target: ResolvedTarget,
+}
+
+impl TableView {
+    /// What the service there changes of its messages, if anything.
+    #[must_use]
+    pub(crate) fn edge(&self) -> Option<&EdgeSpec> {
+        self.table.service(self.target.service?).spec.edge.as_deref()
+    }
 }
 
 /// Waits for what stands in the way of the request.

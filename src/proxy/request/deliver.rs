@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::cache_headers;
 use super::context::RequestContext;
 use super::destination::Destination;
+use super::edge_request::{EdgeRequest, tell_client};
 use super::finish::RequestOutcome;
 use super::forward::UpstreamResponse;
 use super::header_edits;
@@ -38,6 +39,10 @@ pub(crate) struct ForwardedRequest {
     pub is_head: bool,
     /// Whether the user's connection is inside TLS.
     pub secure: bool,
+    /// Whether the peer is a trusted proxy.
+    pub trusted: bool,
+    /// What the edge of the service has to do with it.
+    pub edge: Option<Box<EdgeRequest>>,
     /// The key that the client is given, if it needs one.
     pub new_key: Option<OwnKey>,
     /// The WebSocket that the endpoint has consented to.
@@ -45,8 +50,9 @@ pub(crate) struct ForwardedRequest {
 }
 
 /// The response as the client gets it; its body finishes the request.
-pub(crate) fn deliver(forwarded: ForwardedRequest, mut context: RequestContext) -> Response<ResponseBody> {
-    let ForwardedRequest { upstream, destination, request_body, is_head, secure, new_key, .. } = forwarded;
+pub(crate) fn deliver(forwarded: ForwardedRequest, id: &[u8], mut context: RequestContext) -> Response<ResponseBody> {
+    let ForwardedRequest { upstream, destination, request_body, is_head, secure, trusted, edge, new_key, .. } =
+        forwarded;
     let UpstreamResponse { mut response, connection } = upstream;
     context.note_response(response.status);
     context.note_grpc_status(response.headers.get(GRPC_STATUS));
@@ -56,8 +62,13 @@ pub(crate) fn deliver(forwarded: ForwardedRequest, mut context: RequestContext) 
     context.note_shape(&response, length);
     header_edits::response(&mut response, length, tells_length, &context.worker.settings.edit);
     let service = destination.service();
+    tell_client(&mut response.headers, &destination, trusted, id);
+    if let Some(edge) = edge {
+        edge.edit_response(&mut response.headers, &destination, id);
+    }
     if let Some(key) = new_key {
-        header_edits::set_own_cookie(&mut response.headers, &key, secure);
+        let cookie = service.spec.policy.cookie.as_deref();
+        header_edits::set_own_cookie(&mut response.headers, &key, cookie, secure);
         if service.spec.policy.cache_headers {
             cache_headers::keep_private(&mut response.headers);
         }
@@ -84,17 +95,23 @@ pub(crate) fn deliver(forwarded: ForwardedRequest, mut context: RequestContext) 
 pub(crate) fn switch_protocols(
     client: &ClientConnection,
     forwarded: ForwardedRequest,
+    id: &[u8],
     mut context: RequestContext,
 ) -> Response<ResponseBody> {
-    let ForwardedRequest { upstream, destination, secure, new_key, handshake, .. } = forwarded;
+    let ForwardedRequest { upstream, destination, secure, trusted, edge, new_key, handshake, .. } = forwarded;
     let UpstreamResponse { mut response, mut connection } = upstream;
     connection.in_flight.become_tunnel();
     header_edits::response(&mut response, None, false, &context.worker.settings.edit);
+    tell_client(&mut response.headers, &destination, trusted, id);
+    if let Some(edge) = edge {
+        edge.edit_response(&mut response.headers, &destination, id);
+    }
     if let Some(handshake) = handshake {
         handshake.consent(&mut response);
     }
     if let Some(key) = &new_key {
-        header_edits::set_own_cookie(&mut response.headers, key, secure);
+        let cookie = destination.service().spec.policy.cookie.as_deref();
+        header_edits::set_own_cookie(&mut response.headers, key, cookie, secure);
     }
     let (response, incoming) = response.with_body(ResponseBody::Own(Full::default()));
     let (service, version) = (destination.service(), destination.version());

@@ -9,6 +9,7 @@ use crate::proxy::report::canary_sample::ComparedService;
 use crate::proxy::worker::{Snapshot, Worker};
 use crate::stats::VersionCell;
 use crate::table::flag_table::ToldFlags;
+use crate::table::spec::edge::EdgeSpec;
 use crate::table::{Decision, Service, Table, Version};
 
 /// A version of a service in a table.
@@ -49,6 +50,12 @@ impl Destination {
         self.table.revision
     }
 
+    /// The snapshot that it is in.
+    #[must_use]
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Rc::clone(&self.table)
+    }
+
     /// The table that it is in.
     pub(crate) fn table(&self) -> &Table {
         &self.table
@@ -62,6 +69,12 @@ impl Destination {
     #[must_use]
     pub(crate) fn service(&self) -> &Service {
         self.table.service(self.service)
+    }
+
+    /// What is changed of its messages, if anything.
+    #[must_use]
+    pub(crate) fn edge(&self) -> Option<&EdgeSpec> {
+        self.service().spec.edge.as_deref()
     }
 
     /// The service, with what a rollout compares of its requests.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http_body_util::Full;
 
+use super::configured_reply::ConfiguredReply;
 use super::local_reply::{ErrorFormat, LocalReply};
 use crate::message::known_headers::LOCATION;
 use crate::message::{RequestTarget, Response};
@@ -25,6 +26,8 @@ pub(crate) enum EarlyResponse {
     Local(EarlyReply),
     /// With what the proxy itself was asked for.
     Own(Box<Response<ResponseBody>>),
+    /// With what a rule, or the URL that a service wants to be asked by, says.
+    Configured(Box<ConfiguredReply>),
 }
 
 /// A local reply, which may say where to go instead.

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::context::RequestContext;
 use super::destination::Destination;
 use super::dial::dial;
+use super::edge_request::EdgeRequest;
 use super::flag_headers;
 use super::forward::{Attempt, UpstreamResponse, forward};
 use super::local_reply::{FaultParty, LocalReply};
@@ -54,6 +55,15 @@ impl ReplayState {
         let (mut head, stable) = (head.clone(), destination.to(stable));
         flag_headers::follow(&mut head.headers, &stable);
         Some(Self { head, recording, stable })
+    }
+
+    /// The same with the edits of the service and the stable version; `None` if the path does not allow them.
+    #[must_use]
+    pub(crate) fn edited(mut self, edge: Option<&EdgeRequest>) -> Option<Self> {
+        match edge.map(|edge| edge.edit_request(&mut self.head, &self.stable)) {
+            None | Some(Ok(())) => Some(self),
+            Some(Err(_unclear)) => None,
+        }
     }
 
     /// The body once more, if all of it was kept.

@@ -29,6 +29,8 @@ pub(crate) enum RequestOutcome {
     ClientBroke(RejectReason),
     /// The proxy responded by itself, with a body of this many bytes.
     Rejected(LocalReply, Option<u64>),
+    /// A rule has said the response, with a body of this many bytes.
+    Configured(RejectReason, u64),
     /// The client left before its response was complete.
     ClientLeft,
     /// The task of the request panicked.
@@ -51,6 +53,7 @@ impl RequestOutcome {
             ) => Some(RejectReason::UpstreamBadAnswer),
             Self::ClientBroke(reason) => Some(reason),
             Self::Rejected(reply, _) => Some(reply.reason),
+            Self::Configured(reason, _) => Some(reason),
             Self::ClientLeft => Some(RejectReason::ClientGone),
             Self::Panicked => Some(RejectReason::Internal),
         }
@@ -63,7 +66,9 @@ impl RequestOutcome {
             Self::ClientBroke(_) => ResponseSeen::Head,
             Self::ClientLeft => ResponseSeen::Nothing,
             Self::Rejected(reply, _) if reply.reason == RejectReason::ClientGone => ResponseSeen::Nothing,
-            Self::Complete(_) | Self::UpstreamBroke(_) | Self::Rejected(..) | Self::Panicked => ResponseSeen::Whole,
+            Self::Complete(_) | Self::UpstreamBroke(_) | Self::Rejected(..) | Self::Configured(..) | Self::Panicked => {
+                ResponseSeen::Whole
+            }
         }
     }
 
@@ -71,9 +76,12 @@ impl RequestOutcome {
     fn moment(self) -> Instant {
         match self {
             Self::Complete(now) => now,
-            Self::UpstreamBroke(_) | Self::ClientBroke(_) | Self::Rejected(..) | Self::ClientLeft | Self::Panicked => {
-                Instant::now()
-            }
+            Self::UpstreamBroke(_)
+            | Self::ClientBroke(_)
+            | Self::Rejected(..)
+            | Self::Configured(..)
+            | Self::ClientLeft
+            | Self::Panicked => Instant::now(),
         }
     }
 }
@@ -86,6 +94,7 @@ impl RequestContext {
             RequestOutcome::Complete(_) => self.report_completed(),
             RequestOutcome::UpstreamBroke(failure) => self.note_failure(failure),
             RequestOutcome::Rejected(reply, bytes) => self.note_local_reply(reply, bytes),
+            RequestOutcome::Configured(_, bytes) => self.note_own_bytes(Some(bytes)),
             RequestOutcome::ClientBroke(_) | RequestOutcome::ClientLeft | RequestOutcome::Panicked => {}
         }
         let reason = outcome.reason();
@@ -112,10 +121,14 @@ impl RequestContext {
     }
 
     fn note_local_reply(&mut self, reply: LocalReply, bytes: Option<u64>) {
+        self.note_own_bytes(bytes);
+        self.status = Some(reply.status());
+    }
+
+    fn note_own_bytes(&mut self, bytes: Option<u64>) {
         if let Some(line) = &mut self.line {
             line.bytes = bytes.unwrap_or(0);
         }
-        self.status = Some(reply.status());
     }
 
     /// The metrics of the version that the request was on, and its sample for the judge.

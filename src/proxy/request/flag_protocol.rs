@@ -5,6 +5,8 @@
 //! is the one that a page of the site has, whatever the call says; where that gives the user a new key, the response
 //! sets it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::Full;
@@ -37,6 +39,7 @@ use crate::proxy::body::event_body::EventBody;
 use crate::proxy::body::response_body::ResponseBody;
 use crate::stats::{FlagCallOutcome, RejectReason};
 use crate::table::key::{OwnKey, bearer_token};
+use crate::table::spec::own_cookie::OwnCookieSpec;
 use crate::table::{Cause, Decision, RouteError, Table, decide_at};
 
 /// When it is worth to ask for a stream of events again, in seconds.
@@ -187,19 +190,27 @@ async fn evaluation(
     Ok(answer.map(|answer| {
         let mut response = answered(head, answer, context);
         if let Some(key) = new_key {
-            set_own_cookie(&mut response.headers, &key, admitted.secure);
+            let NewCookie { key, spec } = &key;
+            set_own_cookie(&mut response.headers, key, spec.as_deref(), admitted.secure);
         }
         response
     }))
 }
 
-/// Asks for a flag, or for all, on behalf of the user of the request, and the key that the user is given.
+/// The cookie that a user is given.
+struct NewCookie {
+    key: OwnKey,
+    /// None: the usual one.
+    spec: Option<Arc<OwnCookieSpec>>,
+}
+
+/// Asks for a flag, or for all, on behalf of the user of the request, and the cookie that the user is given.
 fn by_request(
     head: &RequestHead,
     admitted: &Admitted,
     flag: Option<&str>,
     context: &RequestContext,
-) -> Result<(Result<FlagAnswer, ProtocolError>, Option<OwnKey>), LocalReply> {
+) -> Result<(Result<FlagAnswer, ProtocolError>, Option<NewCookie>), LocalReply> {
     let worker = &context.worker;
     let (table, host) = (worker.snapshot(), admitted.host_name(&head.headers));
     let target = ResolvedTarget::of(&table, host, &head.target)?;
@@ -218,6 +229,10 @@ fn by_request(
         Err(RouteError::NoVersion { service_index: service, assigned: version, cause, slot, .. }) => {
             (RequestUser { table, view, service, version, slot, new_key: None, clock: seconds }, cause)
         }
+        Err(RouteError::Responds { .. }) => {
+            let detail = "a rule of the service responds to this user, so that there is no version";
+            return Err(LocalReply::new(RejectReason::NoEndpoint, detail));
+        }
         Err(RouteError::NoService) => {
             return Err(LocalReply::new(RejectReason::NoService, "no service answers this host and path"));
         }
@@ -229,7 +244,8 @@ fn by_request(
             ask(table, flag, &user, WithoutKey::Default)
         }
     };
-    Ok((answer, user.new_key))
+    let cookie = |key| NewCookie { key, spec: table.service(user.service).spec.policy.cookie.clone() };
+    Ok((answer, user.new_key.map(cookie)))
 }
 
 fn ask(

@@ -11,11 +11,13 @@ use super::local_reply::LocalReply;
 use crate::message::known_headers::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, VIA,
     X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_MIRROR, X_NO_FAULT, X_REAL_IP, X_REQUEST_ID, X_REVISION,
+    X_VERSION,
 };
 use crate::message::{HeaderSet, HeaderSpan, Headers, KnownHeader, Response};
 use crate::stats::RejectReason;
 use crate::table::compiled_flag::FLAG_HEADER_PREFIX;
-use crate::table::key::{OWN_COOKIE, OwnKey};
+use crate::table::key::OwnKey;
+use crate::table::spec::own_cookie::OwnCookieSpec;
 
 /// The longest request id that is taken over from a trusted proxy.
 const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -154,6 +156,7 @@ pub(crate) fn request(headers: &mut Headers, facts: &RequestFacts<'_>, settings:
 #[cold]
 fn remove_foreign(headers: &mut Headers, trusted: bool) {
     headers.retain(|name| !name.contains(&b'_'));
+    headers.remove(X_VERSION);
     if !trusted {
         headers.remove(X_MIRROR);
         headers.remove(X_NO_FAULT);
@@ -197,12 +200,12 @@ pub(crate) fn join_cookies(headers: &mut Headers) {
 }
 
 /// Gives the client its own cookie: a name for the user, not for the version. A `secure` one never leaves TLS.
-pub(crate) fn set_own_cookie(headers: &mut Headers, key: &OwnKey, secure: bool) {
-    /// One year; browsers cap at 400 days.
-    const AGE_SECONDS: u32 = 31_536_000;
+pub(crate) fn set_own_cookie(headers: &mut Headers, key: &OwnKey, cookie: Option<&OwnCookieSpec>, secure: bool) {
+    let usual = OwnCookieSpec::default;
+    let OwnCookieSpec { name, attributes, secure: always } = &cookie.map_or_else(usual, OwnCookieSpec::clone);
     let digits = String::from_utf8_lossy(key.as_bytes());
-    let secure = if secure { "; Secure" } else { "" };
-    let cookie = format!("{OWN_COOKIE}={digits}; Path=/; Max-Age={AGE_SECONDS}; HttpOnly; SameSite=Lax{secure}");
+    let secure = if secure || *always { "; Secure" } else { "" };
+    let cookie = format!("{name}={digits}{attributes}{secure}");
     headers.append(SET_COOKIE, cookie);
 }
 

@@ -104,32 +104,12 @@ impl LocalReply {
 impl LocalReply {
     /// A call that ends before it began: a head alone, without trailers (gRPC over HTTP/2, "Trailers-Only").
     fn to_grpc_response(self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::default());
-        let headers = &mut response.headers;
-        headers.append(CONTENT_TYPE, "application/grpc");
-        headers.append(GRPC_STATUS, self.grpc_status().to_string());
-        // Percent-encoded; our words are ASCII, so the sign itself is all there is to encode.
-        let message = format!("{}: {}", self.reason.word(), self.detail).replace('%', "%25");
+        let message = format!("{}: {}", self.reason.word(), self.detail);
+        let mut response = grpc_response(self.status(), &message);
         if self.closes() {
-            headers.append(CONNECTION, "close");
+            response.headers.append(CONNECTION, "close");
         }
-        headers.append(GRPC_MESSAGE, message);
         response
-    }
-
-    /// What a gRPC client would make of our status code ("HTTP to gRPC Status Code Mapping" of the gRPC project), so
-    /// that it retries the same as behind another proxy.
-    fn grpc_status(&self) -> u16 {
-        const UNKNOWN: u16 = 2;
-        const UNIMPLEMENTED: u16 = 12;
-        const INTERNAL: u16 = 13;
-        const UNAVAILABLE: u16 = 14;
-        match self.status().as_u16() {
-            400 => INTERNAL,
-            404 => UNIMPLEMENTED,
-            429 | 502..=504 => UNAVAILABLE,
-            _ => UNKNOWN,
-        }
     }
 
     /// The response as it goes over a connection that has no codec; it ends with it. One to a `HEAD` has the head of
@@ -147,6 +127,37 @@ impl LocalReply {
         bytes.extend(b"\r\n");
         bytes.extend(body.into_inner().filter(|_| !to_head).unwrap_or_default());
         bytes
+    }
+}
+
+/// How a call of gRPC ends that would get this status: 200, and the outcome in the head.
+#[must_use]
+pub(crate) fn grpc_response(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    let headers = &mut response.headers;
+    headers.append(CONTENT_TYPE, "application/grpc");
+    headers.append(GRPC_STATUS, grpc_status(status).to_string());
+    // Percent-encoded; our words are ASCII, so the sign itself is all there is to encode.
+    headers.append(GRPC_MESSAGE, message.replace('%', "%25"));
+    response
+}
+
+/// What a gRPC client would make of our status code ("HTTP to gRPC Status Code Mapping" of the gRPC project), so that
+/// it retries the same as behind another proxy.
+fn grpc_status(status: StatusCode) -> u16 {
+    const UNKNOWN: u16 = 2;
+    const PERMISSION_DENIED: u16 = 7;
+    const UNIMPLEMENTED: u16 = 12;
+    const INTERNAL: u16 = 13;
+    const UNAVAILABLE: u16 = 14;
+    const UNAUTHENTICATED: u16 = 16;
+    match status.as_u16() {
+        400 => INTERNAL,
+        401 => UNAUTHENTICATED,
+        403 => PERMISSION_DENIED,
+        404 => UNIMPLEMENTED,
+        429 | 502..=504 => UNAVAILABLE,
+        _ => UNKNOWN,
     }
 }
 
@@ -181,6 +192,9 @@ impl ReplyRule {
             RejectReason::TlsTimeout => rule(StatusCode::BAD_REQUEST, FaultParty::Client, CLOSES),
             RejectReason::UnknownCoding => rule(StatusCode::NOT_IMPLEMENTED, FaultParty::Client, CLOSES),
             RejectReason::RedirectedToHttps => rule(StatusCode::PERMANENT_REDIRECT, FaultParty::Client, STAYS),
+            RejectReason::Redirected => rule(StatusCode::PERMANENT_REDIRECT, FaultParty::Client, STAYS),
+            // By what a rule says.
+            RejectReason::FixedResponse => rule(StatusCode::SERVICE_UNAVAILABLE, FaultParty::Own, STAYS),
             RejectReason::MethodNotAllowed => rule(StatusCode::METHOD_NOT_ALLOWED, FaultParty::Client, STAYS),
             RejectReason::TargetTooLong => rule(StatusCode::URI_TOO_LONG, FaultParty::Client, CLOSES),
             RejectReason::Loop => rule(StatusCode::LOOP_DETECTED, FaultParty::Own, STAYS),
@@ -239,9 +253,7 @@ impl ErrorFormat {
         if grpc.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';'))) {
             return Self::Grpc;
         }
-        let values = headers.get_all(ACCEPT).filter_map(|value| std::str::from_utf8(value).ok());
-        let kinds = values.flat_map(|value| value.split(',')).filter_map(accepted);
-        let mut served = kinds.filter_map(|kind| {
+        let mut served = accepted_types(headers).filter_map(|kind| {
             let is = |name: &str| kind.eq_ignore_ascii_case(name);
             let suffix = kind.len().checked_sub("+json".len()).and_then(|at| kind.get(at..));
             let json = is("application/json") || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"));
@@ -250,6 +262,12 @@ impl ErrorFormat {
         });
         served.next().unwrap_or(Self::Text)
     }
+}
+
+/// The media types that `Accept` names and that are wanted, in its order.
+pub(crate) fn accepted_types(headers: &Headers) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(ACCEPT).filter_map(|value| std::str::from_utf8(value).ok());
+    values.flat_map(|value| value.split(',')).filter_map(accepted)
 }
 
 /// The media type of an element of `Accept`, unless it says by `q=0` that it is not wanted.
@@ -303,7 +321,8 @@ mod tests {
 
     #[test]
     fn every_reason_has_an_error_status_and_a_fault() {
-        for reason in RejectReason::ALL.into_iter().filter(|reason| *reason != RejectReason::RedirectedToHttps) {
+        let redirects = [RejectReason::RedirectedToHttps, RejectReason::Redirected];
+        for reason in RejectReason::ALL.into_iter().filter(|reason| !redirects.contains(reason)) {
             let reply = LocalReply::new(reason, "why");
             assert!(reply.status().as_u16() >= 400, "{reason:?}");
             let upstream = reply.fault() == FaultParty::Upstream;

@@ -11,8 +11,10 @@
 //! which requests are in it, [`chaos_attempt`] what is done to their attempts, [`chaos_request`] what is known of one,
 //! and [`chaos_context`] what its context has to do with it. An [`own_call`] is one that the proxy itself answers, as
 //! an [`own_request`] whose [body](call_body) is read whole: for flags ([`flag_protocol`]), and with events
-//! ([`event_protocol`], by what an [`event_listener`] knows). A request that is not forwarded ends with a
-//! [`local_reply`], or with an [`early_response`] that says where to go.
+//! ([`event_protocol`], by what an [`event_listener`] knows). An [`edge_request`] is what the edge of a service edits
+//! of one, and an [`edge_reply`] what a rule responds, as a [`configured_reply`]; a [`route_query`] is what decides on
+//! one. A request that is not forwarded ends with a [`local_reply`], which may have a page of the service
+//! ([`error_reply`]), or with an [`early_response`] that says where to go.
 
 pub(crate) mod acquire;
 pub(crate) mod admit;
@@ -23,11 +25,15 @@ pub(crate) mod chaos_attempt;
 pub(crate) mod chaos_context;
 pub(crate) mod chaos_draw;
 pub(crate) mod chaos_request;
+pub(crate) mod configured_reply;
 pub(crate) mod context;
 pub(crate) mod deliver;
 pub(crate) mod destination;
 pub(crate) mod dial;
 pub(crate) mod early_response;
+pub(crate) mod edge_reply;
+pub(crate) mod edge_request;
+pub(crate) mod error_reply;
 pub(crate) mod event_listener;
 pub(crate) mod event_protocol;
 pub(crate) mod fallback;
@@ -44,6 +50,7 @@ pub(crate) mod own_request;
 pub(crate) mod private;
 pub(crate) mod proxy_request;
 pub(crate) mod route;
+pub(crate) mod route_query;
 pub(crate) mod send;
 pub(crate) mod upstream_connection;
 pub(crate) mod user_trials;

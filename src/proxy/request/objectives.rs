@@ -35,7 +35,7 @@ impl RequestContext {
             RequestOutcome::Complete(_) => call_failed || self.status.is_none_or(|status| status.is_server_error()),
             RequestOutcome::UpstreamBroke(_) | RequestOutcome::Panicked => true,
             RequestOutcome::Rejected(reply, _) => reply.fault() != FaultParty::Client,
-            RequestOutcome::ClientBroke(_) | RequestOutcome::ClientLeft => false,
+            RequestOutcome::ClientBroke(_) | RequestOutcome::ClientLeft | RequestOutcome::Configured(..) => false,
         };
         // A client that leaves has waited for us; one whose request is at fault has kept us waiting.
         let by_client = match outcome {
@@ -44,6 +44,7 @@ impl RequestContext {
             RequestOutcome::Complete(_)
             | RequestOutcome::UpstreamBroke(_)
             | RequestOutcome::ClientLeft
+            | RequestOutcome::Configured(..)
             | RequestOutcome::Panicked => false,
         };
         let slow = micros > slo.under_us && !is_endless && !by_client;

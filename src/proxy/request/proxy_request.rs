@@ -9,18 +9,24 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use h2::ext::Protocol;
-use http::Method;
+use http::{HeaderValue, Method};
 use http_body::Body;
+use http_body_util::Full;
 use tokio::time::Instant;
 
 use super::acquire::{TableView, acquire};
-use super::admit::resolved_target::{ClientView, ResolvedTarget};
+use super::admit::resolved_target::ClientView;
 use super::admit::{Admitted, BodyFraming, WireFacts, admit};
 use super::bearer;
+use super::configured_reply::ConfiguredReply;
 use super::context::RequestContext;
 use super::deliver::{ForwardedRequest, deliver, switch_protocols};
 use super::early_response;
 use super::early_response::{EarlyReply, EarlyResponse};
+use super::edge_reply;
+use super::edge_request::EdgeRequest;
+use super::error_reply;
+use super::error_reply::FailedRequest;
 use super::fallback::{ReplayState, replay_if_failed};
 use super::finish::RequestOutcome;
 use super::flag_headers;
@@ -28,11 +34,12 @@ use super::forward::{Attempt, UpstreamResponse, forward};
 use super::header_edits;
 use super::header_edits::RequestId;
 use super::interim::Interim;
-use super::local_reply::{ErrorFormat, LocalReply};
+use super::local_reply::{ErrorFormat, LocalReply, grpc_response};
 use super::own_call;
 use super::own_request::OwnRequest;
 use super::private;
-use super::route::{Route, RouteQuery, route};
+use super::route::{Route, route};
+use super::route_query::RouteQuery;
 use super::send::OutboundRequest;
 use crate::message::known_headers::{CONNECTION, HOST};
 use crate::message::{HeaderSet, RequestHead, Response};
@@ -71,7 +78,8 @@ pub(crate) async fn proxy_request(
     let handshake = requested_websocket(&mut head, facts, framing);
     let mut context = RequestContext::begin(&worker, &head, client.address.ip(), interim);
     enter_client(&worker, &client, &head, facts, &mut context);
-    let mut request = ClientRequest { head, facts, framing, body, handshake };
+    let id = identify(&worker, &client, &head, &mut context);
+    let mut request = ClientRequest { head, facts, framing, body, handshake, id };
     let forwarded = {
         let steps = pin!(forward_request(&worker, &client, &mut request, &mut context));
         catch_panic(steps).await
@@ -82,15 +90,21 @@ pub(crate) async fn proxy_request(
             if private::is_asked_for(response.status, &response.headers) {
                 context.private = Some(client.own_pools(&worker));
             }
+            let id = request.id.text(&request.head.headers);
             match forwarded.handshake {
-                Some(_) => switch_protocols(&client, forwarded, context),
-                None => deliver(forwarded, context),
+                Some(_) => switch_protocols(&client, forwarded, id, context),
+                None => deliver(forwarded, id, context),
             }
         }
         Err(EarlyResponse::Local(early)) => {
             // What the client accepts is not changed on the way.
             let format = ErrorFormat::of(&request.head.headers);
-            respond_early(early, format, facts, context)
+            let (admit, peer) = (&client.listener.admit, client.address.ip());
+            let failed = FailedRequest { head: &request.head, id: &request.id, admit, peer, format };
+            respond_early(early, &failed, facts, context)
+        }
+        Err(EarlyResponse::Configured(reply)) => {
+            respond_as_configured(*reply, ErrorFormat::of(&request.head.headers), context)
         }
         Err(EarlyResponse::Own(response)) => respond_by_ourselves(*response, context),
     }
@@ -104,6 +118,7 @@ struct ClientRequest {
     body: Inbound,
     /// The WebSocket that the client asks for.
     handshake: Option<WebSocketHandshake>,
+    id: RequestId,
 }
 
 /// The steps, from the head of a request to the head of its response.
@@ -113,53 +128,53 @@ async fn forward_request(
     request: &mut ClientRequest,
     context: &mut RequestContext,
 ) -> Result<ForwardedRequest, EarlyResponse> {
-    let id = identify(worker, client, request, context);
     context.permits.process = worker.settings.concurrency.enter(worker.live())?;
     let admitted = admit_request(worker, client, request, context)?;
     if let Some(call) = client.listener.own.as_ref().and_then(|own| own.call(request.head.target.path())) {
         let own = OwnRequest { head: &request.head, body: std::mem::take(&mut request.body), admitted: &admitted };
         // On the heap: other requests have no room for it.
-        let response = Box::pin(own_call::respond(call, own, context)).await?;
-        return Err(EarlyResponse::Own(Box::new(response)));
+        return Err(EarlyResponse::Own(Box::new(Box::pin(own_call::respond(call, own, context)).await?)));
     }
     let host = admitted.host_name(&request.head.headers);
     let acquired = acquire(worker, &request.head, host, context).await?;
+    edge_reply::check_url(&acquired, &admitted, &request.head, &request.id)?;
     // In a block, and the rest taken apart after it: a request under way keeps nothing that it needs no more.
-    let (Route { destination, connection, new_key, .. }, flags) = {
+    let (Route { destination, connection, new_key, rule, slot, .. }, flags) = {
         let TableView { table, target } = &acquired;
         let token = bearer::verified(worker, table, target.service, &request.head.headers);
         let claims = bearer::claims(worker, token.as_ref());
         let view = target.view(&request.head, ClientView { host, client: admitted.client, claims });
-        let query = RouteQuery { acquired: &acquired, admitted: &admitted, view };
+        let query = RouteQuery { acquired: &acquired, admitted: &admitted, view, id: &request.id };
         let routed = route(worker, &query, context).await?;
         let flags = flag_headers::decide(table, &query.view, &routed, context);
         (routed, flags)
     };
-    let TableView { table, target } = acquired;
+    let edge = EdgeRequest::of(&destination, rule, slot, admitted.client);
     let service = destination.service();
     let policy = &service.spec.policy;
     let handshake = allowed_websocket(request, policy)?;
     let incoming = std::mem::take(&mut request.body);
     let (mut body, request_body) = RequestBody::new(admitted.body, incoming, policy, context.started());
+    let routed = RoutedRequest { admitted: &admitted, endpoint: connection.endpoint() };
+    let TableView { table, target } = acquired;
     let revision = worker.settings.edit.revision.then(|| worker.revision_value(table.revision));
+    edit_head(worker, client, request, &routed, revision);
     let head = &mut *request.head;
-    let (peer, method, version) = (&client.address, &head.method, head.version);
-    let facts = header_edits::RequestFacts { admitted: &admitted, peer, method, version, id, revision };
-    header_edits::request(&mut head.headers, &facts, &worker.settings.edit);
     if let Some(flags) = flags {
         flag_headers::write(&mut head.headers, &destination, flags);
     }
     let proof = handshake.as_ref().and_then(|handshake| handshake.ask(&mut head.headers, worker.random()));
-    address_request(head, &admitted, target, connection.endpoint());
-    let replay = match &policy.shield {
-        None => None,
-        Some(shield) => ReplayState::keep(shield, &destination, head, &mut body, context),
-    };
-    let mut outbound = OutboundRequest { head, body: &mut body, state: &request_body };
-    let copy = match service.mirror.as_deref() {
-        None => None,
-        Some(mirror) => request_copy::begin(mirror, &destination, &mut outbound, context),
-    };
+    target.rewrite(&mut head.target);
+    edge.as_deref().map_or(Ok(()), |edge| edge.check_path(&head.target, &destination))?;
+    let shield = policy.shield.as_ref();
+    let replay = shield.and_then(|shield| ReplayState::keep(shield, &destination, head, &mut body, context));
+    let replay = replay.and_then(|replay| replay.edited(edge.as_deref()));
+    let copy = service.mirror.as_deref().and_then(|mirror| {
+        let mut outbound = OutboundRequest { head, body: &mut body, state: &request_body };
+        request_copy::begin(mirror, &destination, &mut outbound, edge.as_deref(), context)
+    });
+    edge.as_deref().map_or(Ok(()), |edge| edge.edit_request(head, &destination))?;
+    let outbound = OutboundRequest { head, body: &mut body, state: &request_body };
     let mut result = forward(worker, &destination, connection, outbound, context).await;
     let (mut destination, mut request_body) = (destination, request_body);
     if replay.is_some() || copy.is_some() {
@@ -170,8 +185,8 @@ async fn forward_request(
     }
     let upstream = result?;
     let handshake = consented_websocket(handshake, &upstream, proof.as_deref(), context)?;
-    let (is_head, secure) = (request.head.method == Method::HEAD, admitted.secure);
-    Ok(ForwardedRequest { upstream, destination, request_body, is_head, secure, new_key, handshake })
+    let (is_head, secure, trusted) = (request.head.method == Method::HEAD, admitted.secure, admitted.trusted);
+    Ok(ForwardedRequest { upstream, destination, request_body, is_head, secure, trusted, edge, new_key, handshake })
 }
 
 /// What is done with an attempt besides: a failed one is replayed where that is kept for, and a copy is told what its
@@ -222,15 +237,10 @@ fn enter_client(
 }
 
 /// Gives the request its id, that of a trusted proxy or a new one.
-fn identify(
-    worker: &Worker,
-    client: &ClientConnection,
-    request: &ClientRequest,
-    context: &mut RequestContext,
-) -> RequestId {
+fn identify(worker: &Worker, client: &ClientConnection, head: &RequestHead, context: &mut RequestContext) -> RequestId {
     let trusted = client.listener.admit.trusts(client.address.ip());
-    let id = RequestId::of(&request.head.headers, trusted, || worker.random());
-    context.note_id(id.text(&request.head.headers));
+    let id = RequestId::of(&head.headers, trusted, || worker.random());
+    context.note_id(id.text(&head.headers));
     id
 }
 
@@ -264,13 +274,28 @@ fn allowed_websocket(request: &mut ClientRequest, policy: &Policy) -> Result<Opt
     Ok(handshake)
 }
 
-/// Writes where the request goes into its head: the path as it was routed, and a host where HTTP/1.0 has none, which
-/// HTTP/1.1 to the upstream must have.
-fn address_request(head: &mut RequestHead, admitted: &Admitted, target: ResolvedTarget, endpoint: &EndpointStats) {
+/// A request whose version and endpoint are known.
+struct RoutedRequest<'r> {
+    admitted: &'r Admitted,
+    endpoint: &'r EndpointStats,
+}
+
+/// Turns the head into one for endpoints, with a host where HTTP/1.0 has none, which HTTP/1.1 to the upstream must
+/// have.
+fn edit_head(
+    worker: &Worker,
+    client: &ClientConnection,
+    request: &mut ClientRequest,
+    routed: &RoutedRequest<'_>,
+    revision: Option<HeaderValue>,
+) {
+    let (head, admitted) = (&mut *request.head, routed.admitted);
+    let (peer, method, version) = (&client.address, &head.method, head.version);
+    let facts = header_edits::RequestFacts { admitted, peer, method, version, id: request.id, revision };
+    header_edits::request(&mut head.headers, &facts, &worker.settings.edit);
     if admitted.host.is_none() {
-        head.headers.append(HOST, endpoint.address.to_string());
+        head.headers.append(HOST, routed.endpoint.address.to_string());
     }
-    target.rewrite(&mut head.target);
 }
 
 /// The WebSocket that the client asked for, if the endpoint has consented to it.
@@ -299,17 +324,35 @@ fn framing_of(body: &Inbound) -> BodyFraming {
 /// Ends a request that is not forwarded.
 fn respond_early(
     early: EarlyReply,
-    format: ErrorFormat,
+    failed: &FailedRequest<'_>,
     facts: WireFacts,
     mut context: RequestContext,
 ) -> Response<ResponseBody> {
     let reply = early.reply;
-    let mut response = early.response(format);
+    let mut response = early.response(failed.format);
+    error_reply::dress(&mut response, reply, failed, &context);
     context.finish(RequestOutcome::Rejected(reply, response.body.size_hint().exact()));
     if matches!(facts, WireFacts::Http2 { .. }) {
         // A stream ends with its response anyway; the connection has others.
         response.headers.remove(CONNECTION);
     }
+    response.map(ResponseBody::Own)
+}
+
+/// Ends a request as a rule says, or the URL that its service wants to be asked by.
+fn respond_as_configured(
+    reply: ConfiguredReply,
+    format: ErrorFormat,
+    mut context: RequestContext,
+) -> Response<ResponseBody> {
+    let ConfiguredReply { reason, status, headers, body } = reply;
+    let response = if format == ErrorFormat::Grpc {
+        grpc_response(status, reason.word())
+    } else {
+        Response { status, headers, body: Full::new(body), ..Response::new(Full::default()) }
+    };
+    context.status = Some(response.status);
+    context.finish(RequestOutcome::Configured(reason, response.body.size_hint().exact().unwrap_or(0)));
     response.map(ResponseBody::Own)
 }
 

@@ -6,30 +6,22 @@
 //!
 //! All decisions of a request are made by one table and one draw of chance.
 
-use super::acquire::TableView;
-use super::admit::{Admitted, BodyFraming};
+use super::admit::BodyFraming;
 use super::chaos_draw::{self, DecidedRequest};
 use super::context::RequestContext;
 use super::destination::Destination;
 use super::dial::{NoConnection, dial};
+use super::early_response::EarlyResponse;
+use super::edge_reply;
 use super::local_reply::LocalReply;
+use super::route_query::RouteQuery;
 use super::upstream_connection::UpstreamConnection;
 use crate::proxy::body::body_limit;
 use crate::proxy::report::canary_sample::Draw;
 use crate::proxy::worker::Worker;
 use crate::stats::RejectReason;
 use crate::table::key::OwnKey;
-use crate::table::{Candidate, Cause, Decision, RequestView, RouteError, Version, decide_at};
-
-/// What a request is decided by.
-pub(crate) struct RouteQuery<'q> {
-    /// The table, and what the target is there.
-    pub acquired: &'q TableView,
-    /// What admission found.
-    pub admitted: &'q Admitted,
-    /// What rules and keys look at.
-    pub view: RequestView<'q>,
-}
+use crate::table::{Candidate, Cause, Decision, RouteError, Version, decide_at};
 
 /// Where a request goes, and the connection for it.
 pub(crate) struct Route {
@@ -41,6 +33,8 @@ pub(crate) struct Route {
     pub connection: UpstreamConnection,
     /// The slot that the version was chosen by; none if a rule chose.
     pub slot: Option<u32>,
+    /// The rule that holds for it.
+    pub rule: Option<u16>,
     /// The key that the client is given, if it needs one.
     pub new_key: Option<OwnKey>,
 }
@@ -71,7 +65,7 @@ pub(crate) async fn route(
     worker: &Worker,
     query: &RouteQuery<'_>,
     context: &mut RequestContext,
-) -> Result<Route, LocalReply> {
+) -> Result<Route, EarlyResponse> {
     let chance = worker.random();
     let mut tried = Tried { dead: Vec::new(), asked: false };
     let table = &query.acquired.table;
@@ -90,10 +84,10 @@ pub(crate) async fn route(
         }
         match dial(worker, &destination, false, now, context).await {
             Ok(connection) => {
-                let Decision { cause, slot, new_key, .. } = decision;
-                return Ok(Route { destination, cause, connection, slot, new_key });
+                let Decision { cause, slot, rule, new_key, .. } = decision;
+                return Ok(Route { destination, cause, connection, slot, rule, new_key });
             }
-            Err(NoConnection::Own(reply)) => return Err(reply),
+            Err(NoConnection::Own(reply)) => return Err(reply.into()),
             Err(NoConnection::Endpoints { tried: asked }) => {
                 tried.asked |= asked;
                 tried.dead.push(decision.version());
@@ -110,7 +104,7 @@ fn decide<'q>(
     chance: u128,
     now_ms: u64,
     context: &mut RequestContext,
-) -> Result<Decision<'q>, LocalReply> {
+) -> Result<Decision<'q>, EarlyResponse> {
     let available = |version: &Candidate<'_>| {
         let available = version.availability(now_ms);
         let dead = tried.dead.iter().any(|dead| std::ptr::eq(*dead, &**version));
@@ -120,7 +114,11 @@ fn decide<'q>(
         match error {
             RouteError::NoService => {
                 context.note_revision(query.acquired.table.revision);
-                LocalReply::new(RejectReason::NoService, "no service answers this host and path")
+                LocalReply::new(RejectReason::NoService, "no service answers this host and path").into()
+            }
+            RouteError::Responds { service, rule } => {
+                context.note_revision(query.acquired.table.revision);
+                edge_reply::by_rule(service, rule, query)
             }
             RouteError::NoVersion { service_index, assigned, cause, slot, .. } => {
                 let draw = Draw { assigned, cause, slot };
@@ -129,7 +127,7 @@ fn decide<'q>(
                     draw,
                     &query.view,
                 );
-                tried.no_version()
+                tried.no_version().into()
             }
         }
     })

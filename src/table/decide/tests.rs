@@ -11,7 +11,7 @@ use super::*;
 use crate::message::Headers;
 use crate::stats::Registry;
 use crate::table::fixture::{USER, first_traffic, rule, shared, spec, table, weights};
-use crate::table::spec::{Condition, Pattern, ServiceSpec};
+use crate::table::spec::{Condition, KeySource, Pattern, ServiceSpec};
 use crate::table::{BearerClaims, SLOTS, Traffic};
 
 /// Seed of every draw below: a run that fails fails again.

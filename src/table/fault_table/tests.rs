@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue, Method};
 use super::*;
 use crate::message::Headers;
 use crate::table::fixture::{first_traffic, name, shared, spec};
-use crate::table::spec::{Condition, Pattern, Segment, ServiceSpec};
+use crate::table::spec::{Condition, KeySource, Pattern, Segment, ServiceSpec};
 use crate::table::{BearerClaims, Table, Weight};
 
 fn target(share: f64) -> FaultTarget {

@@ -18,7 +18,7 @@ impl Display for Condition {
 
 /// Each part is named here, so that a new one cannot be forgotten.
 fn parts(condition: &Condition) -> Vec<String> {
-    let Condition { headers, cookies, query, methods, path, clients, segments, attributes } = condition;
+    let Condition { headers, cookies, query, methods, path, clients, segments, attributes, any, not } = condition;
     let headers = headers.iter().map(|(name, pattern)| format!("header {name} {pattern}"));
     let cookies = cookies.iter().map(|(name, pattern)| format!("cookie {name} {pattern}"));
     let query = query.iter().map(|(name, pattern)| format!("query parameter {name} {pattern}"));
@@ -28,8 +28,10 @@ fn parts(condition: &Condition) -> Vec<String> {
     let segments = either(segments.iter().map(|segment| &segment.name));
     let segments = segments.map(|segments| format!("the user is in segment {segments}"));
     let attributes = attributes.iter().map(|(attribute, pattern)| format!("attribute {} {pattern}", attribute.name));
+    let any = either(any.iter().map(|one| format!("({one})")));
+    let not = not.iter().map(|not| format!("not ({not})"));
     let named = headers.chain(cookies).chain(query).chain(methods);
-    named.chain(path).chain(clients).chain(segments).chain(attributes).collect()
+    named.chain(path).chain(clients).chain(segments).chain(attributes).chain(any).chain(not).collect()
 }
 
 /// `GET or POST`; `None` if there is nothing.
@@ -110,6 +112,7 @@ mod tests {
     fn all_parts_of_a_condition_are_told() {
         let is = |text: &str| Pattern::Exact(text.into());
         let segment = |text: &str| Arc::new(Segment { name: name(text), when: Condition::default() });
+        let method = |method| Condition { methods: vec![method], ..Condition::default() };
         let plan = Attribute { name: name("plan"), sources: vec![KeySource::Ip] };
         let condition = Condition {
             headers: vec![(HeaderName::from_static("x-staff"), is("yes"))],
@@ -120,11 +123,13 @@ mod tests {
             clients: vec!["10.0.0.0/8".parse().expect("a network")],
             segments: vec![segment("staff"), segment("friends")],
             attributes: vec![(Arc::new(plan), is("pro"))],
+            any: vec![method(Method::GET), method(Method::HEAD)],
+            not: Some(Box::new(method(Method::PUT))),
         };
         let wanted = concat!(
             r#"header x-staff is "yes" and cookie beta is there and query parameter v is "2" and method is GET or HEAD"#,
             r#" and path begins with "/new" and client is in 10.0.0.0/8 and the user is in segment staff or friends"#,
-            r#" and attribute plan is "pro""#
+            r#" and attribute plan is "pro" and (method is GET) or (method is HEAD) and not (method is PUT)"#
         );
         assert_eq!(condition.to_string(), wanted);
     }

@@ -7,6 +7,7 @@ use rand::{RngExt, SeedableRng};
 use super::*;
 use crate::stats::labels::CodeClass;
 use crate::table::fixture::{first_traffic, name, rule, shared, spec, weights};
+use crate::table::rules::CompiledTarget;
 use crate::table::spec::{Condition, HostPattern, KeySource, Pattern};
 
 fn on_host(service: &str, host: &str) -> ServiceSpec {
@@ -26,7 +27,8 @@ fn a_table_holds_what_it_was_built_of() {
     assert_eq!((table.find("shop.example", "/"), table.find("cart.example", "/x")), (Some(0), Some(1)));
     assert_eq!(table.find("other.example", "/"), None);
     let shop = table.service_named("shop").expect("a service");
-    assert_eq!((shop.weights(), shop.salt.as_str(), shop.rules[0].version), (weights("v1=90 v2=10"), "shop-1", 1));
+    let picked = (shop.weights(), shop.salt.as_str(), shop.rules[0].target);
+    assert_eq!(picked, (weights("v1=90 v2=10"), "shop-1", CompiledTarget::Version(1)));
     let v2 = shop.version_named("v2").expect("a version");
     assert_eq!((v2.weight.percent(), v2.endpoints[0].address, v2.endpoints[0].drained), (10.0, address, true));
     assert!(!v2.usable(0), "its only endpoint is drained");

@@ -2,6 +2,7 @@
 
 mod files;
 mod import;
+mod pages;
 mod saves;
 mod text;
 mod variables;

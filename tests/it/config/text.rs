@@ -184,7 +184,7 @@ proptest! {
 }
 
 /// Where the keys of each raw section stand in a file.
-const SECTIONS: [(&str, &[&str]); 75] = [
+const SECTIONS: [(&str, &[&str]); 83] = [
     ("access_log.rs RawAccessLog", &["access_log"]),
     ("admin.rs RawAdmin", &["admin"]),
     ("admin.rs RawToken", &["admin.tokens.X"]),
@@ -201,6 +201,14 @@ const SECTIONS: [(&str, &[&str]); 75] = [
     ("hypothesis.rs RawErrorsBelief", &["chaos.experiments.X.hypothesis.errors"]),
     ("hypothesis.rs RawLatencyBelief", &["chaos.experiments.X.hypothesis.latency"]),
     ("hypothesis.rs RawChaosStop", &["chaos.experiments.X.stop_when"]),
+    ("cookie.rs RawCookie", &["services.X.cookie"]),
+    ("error_pages.rs RawErrorPage", &["services.X.error_pages"]),
+    ("header_lines.rs RawHeaderEdits", &["services.X.request_headers"]),
+    ("prefix.rs RawPrefixReplacement", &["services.X.replace_prefix"]),
+    ("respond.rs RawRespond", &["services.X.rules.respond"]),
+    ("rule_redirect.rs RawRuleRedirect", &["services.X.rules.redirect"]),
+    ("mod.rs RawEdits", &[]),
+    ("canonical.rs RawCanonical", &[]),
     ("condition.rs RawCondition", &["services.X.rules.when"]),
     ("definition.rs RawExperiment", &["experiments.X"]),
     ("definition.rs RawArms", &["experiments.X.arms"]),

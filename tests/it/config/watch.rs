@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use pointsman::config::FilesBeside;
 use pointsman::testing::control::watch::{ConfigFacts, ConfigSource, ConfigSourceDeps, ConfigText, FileContent};
 use pointsman::testing::files::Reloader;
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,14 +32,15 @@ fn start(path: &Path, control: &Control) -> watch::Receiver<ConfigFacts> {
     let text = fs::read_to_string(path).unwrap();
     let deps = ConfigSourceDeps {
         read: Arc::new(read),
-        read_import: Arc::new(|_| None),
+        read_beside: Arc::new(|_| FilesBeside::default()),
         prepare: Arc::new(|_| Box::pin(async {})),
         handle: control.handle.clone(),
         published: Arc::clone(&control.admin.exporter.sources().published),
         facts,
         releases: watch::Sender::default(),
     };
-    let mut watch = Reloader::new(ConfigSource::new(path.to_owned(), ConfigText { text, imported: None }, deps));
+    let mut watch =
+        Reloader::new(ConfigSource::new(path.to_owned(), ConfigText { text, beside: FilesBeside::default() }, deps));
     let mut hangup = signal(SignalKind::hangup()).unwrap();
     tokio::spawn(async move { watch.run(&mut hangup, std::future::pending()).await });
     seen

@@ -4,6 +4,8 @@
 mod caches;
 mod conformance;
 mod conformance_panic;
+mod edge_headers;
+mod edge_responses;
 mod feature_interactions;
 mod framing;
 mod headers;

@@ -45,6 +45,7 @@ pub fn service(service: &str, split: &str) -> ServiceSpec {
         mirror: None,
         policy: Policy::default(),
         slo: None,
+        edge: None,
     }
 }
 
