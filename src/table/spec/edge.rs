@@ -127,14 +127,14 @@ impl PrefixRewrite {
     }
 }
 
-/// Whether there is a segment that endpoints resolve, in any of its encodings, or what some take for a slash.
+/// Whether there is a segment that endpoints resolve, in any encoding and behind slashes in theirs, or what some take
+/// for a slash.
 fn has_unclear_segment(path: &[u8]) -> bool {
-    let dots = |segment: &[u8]| {
-        let text = String::from_utf8_lossy(segment).to_ascii_lowercase().replace("%2e", ".");
-        // Some servers cut off what follows a semicolon before they resolve.
-        matches!(text.split(';').next(), Some("." | ".."))
-    };
-    path.contains(&b'\\') || path.split(|byte| *byte == b'/').any(dots)
+    let text = String::from_utf8_lossy(path).to_ascii_lowercase();
+    let text = text.replace("%2e", ".").replace("%2f", "/").replace("%5c", "/");
+    // Some servers cut off what follows a semicolon before they resolve.
+    let dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
+    path.contains(&b'\\') || text.split('/').any(dots)
 }
 
 /// The URL that a service wants to be asked by.
@@ -272,8 +272,17 @@ mod tests {
     #[test]
     fn a_path_that_endpoints_resolve_is_not_rewritten() {
         let rewrite = PrefixRewrite { from: prefix("/api"), to: prefix("/public") };
-        for path in ["/api/../x", "/api/%2e%2E/x", "/api/.%2e", "/api/./x", "/api/a\\..\\x", "/api/..;a=b/x", "/api/.."]
-        {
+        for path in [
+            "/api/../x",
+            "/api/%2e%2E/x",
+            "/api/.%2e",
+            "/api/./x",
+            "/api/a\\..\\x",
+            "/api/..;a=b/x",
+            "/api/..%2Fx",
+            "/api/a%5c..%5cx",
+            "/api/..",
+        ] {
             assert_eq!(rewrite.apply(path.as_bytes()), Err(UnclearPath), "{path}");
         }
         assert_eq!(rewrite.apply(b"/other/../x"), Ok(None), "what has no such prefix is not looked at");

@@ -10,6 +10,7 @@ use crate::config::check::every;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::{List, Texts};
 use crate::config::reader::report::{ErrorGuaranteed, Report};
+use crate::config::service::sticky::is_token;
 use crate::problem::Mismatch;
 use crate::table::compiled_flag::FLAG_HEADER_PREFIX;
 use crate::table::spec::edge::HeaderEdit;
@@ -88,7 +89,8 @@ fn header_name(
     at: &ConfigPath<'_>,
     report: &mut Report<'_>,
 ) -> Result<HeaderName, ErrorGuaranteed> {
-    let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
+    // The type takes a quotation mark as well, which is none of a name (RFC 9110, 5.6.2).
+    let Some(name) = HeaderName::from_bytes(text.as_bytes()).ok().filter(|name| is_token(name.as_str())) else {
         let mismatch = Mismatch::new(format!("{text:?}"), "the name of a header", "correct it");
         return Err(report.problem(at, mismatch));
     };
