@@ -50,7 +50,7 @@ ONCE = RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/.ci/rustc CLIPPY_ARGS=-Dwarnings cargo 
 # Most tests wait for something most of the time; with more of them at once the few that work keep others waiting too long.
 THREADS ?= $(shell expr 4 '*' $$(nproc))
 
-.PHONY: judge-table judge-live chaos-table test needs tools fmt lint doc soak fuzz testssl flagd-oracle experiments-oracle bench bench-flip bench-growth bench-experiments bench-ofrep bench-guard bench-peers bench-idle golden peers pgo console-load screenshots fleet deb tarball packaging deploy-check
+.PHONY: judge-table judge-live chaos-table test needs tools fmt lint doc soak fuzz testssl flagd-oracle experiments-oracle bench bench-flip bench-growth bench-experiments bench-ofrep bench-guard bench-peers bench-idle golden peers pgo console-load screenshots fleet deb tarball packaging deploy-check openapi-check
 
 # Benches are checked and linted, but not linked and not run. Rollouts are judged on what is measured, so fewer of them run at
 # once, and those that judge by the clock come last: beside too many others both versions are late by more than what is to be found.
@@ -104,6 +104,14 @@ experiments-oracle:
 	cargo build
 	$${CARGO_TARGET_DIR:-target}/gbstats/bin/python -B tests/clients/experiment_oracle.py \
 		$${CARGO_TARGET_DIR:-target}/debug/pointsman 1000 $${EXPERIMENTS_SEED:-$$(date +%s)}
+
+# Everything that the OpenAPI document allows, asked of a running proxy by schemathesis: no answer is a fault of the server, or is not
+# in the document. And a client that openapi-python-client makes of it, used. SEED repeats what it prints. Minutes.
+openapi-check:
+	@.ci/tools openapi
+	cargo build
+	$${CARGO_TARGET_DIR:-target}/openapi/bin/python -B tests/clients/openapi_check.py \
+		$${CARGO_TARGET_DIR:-target}/debug/pointsman $${EXAMPLES:-50}
 
 # A fleet for long: FLEET_FLIPS flips of three replicas under load, and its leader killed FLEET_KILLS times in the middle of a
 # rollout, some twenty-five seconds each; what replicas cost at rest and by a flip; etcd paused under traffic. The suite makes little

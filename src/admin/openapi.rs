@@ -83,7 +83,7 @@ use super::problem::ProblemDetails;
         super::simulate::simulation_stream::SimulationProgress,
         super::simulate::simulations::SimulationResult
     )),
-    modifiers(&Bearer),
+    modifiers(&Bearer, &Streams),
     security(("token" = []), ())
 )]
 pub(crate) struct Document;
@@ -96,6 +96,23 @@ impl Modify for Bearer {
         let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
         let components = document.components.get_or_insert_with(Default::default);
         components.add_security_scheme("token", scheme);
+    }
+}
+
+/// Streams of events have no schema: some readers take it for that of the whole text, and some for that of each event.
+struct Streams;
+
+impl Modify for Streams {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let items = document.paths.paths.values_mut();
+        let operations = items.flat_map(|item| [&mut item.get, &mut item.post].into_iter().flatten());
+        for response in operations.flat_map(|operation| operation.responses.responses.values_mut()) {
+            if let RefOr::T(response) = response
+                && let Some(RefOr::T(stream)) = response.content.get_mut("text/event-stream")
+            {
+                stream.schema = None;
+            }
+        }
     }
 }
 
