@@ -114,7 +114,6 @@ impl ControlParts {
             };
             endpoints::run(deps, stopped(stop)).await;
         });
-        tasks.keep("exporter", Kind::Steady, admin, async |admin, stop| admin.exporter.run(stopped(stop)).await);
         let state = (config, sighup.systemd, supervisor);
         tasks.keep("systemd", Kind::Waiting, state, async |(reloads, hangup, supervisor), stop| {
             systemd::run(reloads, hangup, supervisor, stopped(stop)).await;

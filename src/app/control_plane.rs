@@ -54,6 +54,7 @@ use crate::rollout::release::Notify;
 use crate::slo_keeper::keeper::SloKeeper;
 use crate::slo_keeper::{SloHandle, SteadyAnswer};
 use crate::stats::Registry;
+use crate::stats::deliveries::Deliveries;
 use crate::supervise::{Part, Supervisor};
 use crate::tls::{ServerTls, TlsRegistry};
 
@@ -161,8 +162,7 @@ impl ControlPlane {
         let (facts, config_facts) = watch::channel(self.origin.facts());
         let resolver = resolver(&published, &handle, &self.config);
         let ((targets, (notifier, dispatcher)), (releases, known)) = notified_releases(&self.config);
-        let address = advertised(&admin.address, admin_tls.is_some());
-        let (fleet_keeper, fleet) = fleet_keeper(self.fleet, address, &resolver, &config_facts);
+        let (keeper, fleet) = fleet_keeper(self.fleet, &admin.address, admin_tls.is_some(), &resolver, &config_facts);
         let (weights, registry_of) = (watches.weights, Arc::clone(&registry));
         let told = ConfigChannels { facts, releases, weights, registry: registry_of, fleet: fleet.clone() };
         let followed = self.origin.follow(self.config, &resolver, &tls.clients, told);
@@ -170,7 +170,7 @@ impl ControlPlane {
         let certificate_reloader = Reloader::new(MaterialSource::new(&tls, &access, jwt.as_ref(), self.calls.tokens()));
         let files = followed.files().chain([certificate_reloader.files()]).collect();
         let (live, (slo, budgets)) = (Arc::<RecentRates>::default(), budget_keeper(&published, &handle, self.clock));
-        let (controllers, ControllerFaces { rollouts, gauges, briefs, chaos }) = controllers(Deps {
+        let (controllers, ControllerFaces { rollouts, gauges, briefs, chaos, deliveries }) = controllers(Deps {
             handle: handle.clone(),
             published: Arc::clone(&published),
             registry: Arc::clone(&registry),
@@ -186,7 +186,7 @@ impl ControlPlane {
             known,
             targets,
         });
-        let exporter = exporter(Sources {
+        let exporter = Arc::new(Exporter::new(Sources {
             published,
             slo,
             registry,
@@ -200,14 +200,15 @@ impl ControlPlane {
             jwt,
             logs: self.logs,
             supervisor: self.supervisor,
-        })?;
+            deliveries,
+        }));
         let (board, experiments) = (Arc::default(), self.calls.experiments);
         let api =
             Api { handle, holds, exporter, live, access, ready, upgrades, rollouts, briefs, board, experiments, chaos };
         let parts = ControlParts {
             socket: AdminState { listener: Some(Arc::new(listener)), tls: admin_tls, admin: Arc::new(api), extra },
             followed,
-            fleet: fleet_keeper,
+            fleet: keeper,
             log_file: self.log_file,
             certificate_reloader,
             key_fetcher: fetcher.flatten(),
@@ -227,11 +228,13 @@ impl ControlPlane {
 /// What follows the fleet, if there is one, and how it is asked.
 fn fleet_keeper(
     joined: Option<FleetJoined>,
-    address: Option<String>,
+    address: &Address,
+    tls: bool,
     resolver: &Resolver,
     config: &watch::Receiver<ConfigFacts>,
 ) -> (Option<FleetKeeper>, Option<FleetHandle>) {
     let (handle, published) = (resolver.handle.clone(), Arc::clone(&resolver.published));
+    let address = advertised(address, tls);
     joined
         .map(|joined| FleetKeeper::new(joined, FleetDeps { handle, published, config: config.clone(), address }))
         .unzip()
@@ -273,6 +276,7 @@ struct ControllerFaces {
     gauges: watch::Receiver<Vec<RolloutGauge>>,
     briefs: watch::Receiver<RolloutBriefs>,
     chaos: ChaosHandle,
+    deliveries: Arc<Deliveries>,
 }
 
 /// What makes rollouts and chaos runs happen; both work on the same.
@@ -289,9 +293,10 @@ fn controllers(deps: Deps) -> (Controllers, ControllerFaces) {
         known: deps.known.clone(),
         fleet: deps.fleet.clone(),
     });
+    let deliveries = deps.notifier.deliveries();
     let (controller, ControllerEnds { rollouts, gauges, briefs }) = RolloutController::new(deps);
     let controllers = Controllers { rollouts: controller, chaos: chaos_controller };
-    (controllers, ControllerFaces { rollouts, gauges, briefs, chaos })
+    (controllers, ControllerFaces { rollouts, gauges, briefs, chaos, deliveries })
 }
 
 /// How chaos runs ask what the budgets know of services.
@@ -326,9 +331,4 @@ fn turn(
         runtime.shutdown_background();
         Ok(())
     }
-}
-
-fn exporter(sources: Sources) -> Result<Arc<Exporter>, RunError> {
-    let failed = |source| RunError::Part { part: "metrics", source: std::io::Error::other(source) };
-    Exporter::new(sources).map(Arc::new).map_err(failed)
 }

@@ -117,16 +117,19 @@ pub(crate) fn width_of(text: &str) -> usize {
 /// How many cells a text takes; the codes of colours take none.
 #[must_use]
 pub(crate) fn visible_width(text: &str) -> usize {
+    width_of(&without_codes(text))
+}
+
+/// The text without the codes of colours.
+#[must_use]
+pub(crate) fn without_codes(text: &str) -> String {
     let mut in_code = false;
-    let seen: String = text
-        .chars()
-        .filter(|c| {
-            let hidden = in_code || *c == '\x1b';
-            in_code = hidden && !c.is_ascii_alphabetic();
-            !hidden
-        })
-        .collect();
-    width_of(&seen)
+    let seen = text.chars().filter(|c| {
+        let hidden = in_code || *c == '\x1b';
+        in_code = hidden && !c.is_ascii_alphabetic();
+        !hidden
+    });
+    seen.collect()
 }
 
 #[cfg(test)]

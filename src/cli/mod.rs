@@ -20,6 +20,7 @@ mod flag_import;
 mod flag_show;
 pub mod fleet;
 pub mod history;
+pub mod hold;
 pub mod import;
 pub mod init;
 mod layout;
@@ -34,6 +35,7 @@ mod signals;
 pub mod simulate;
 pub mod status;
 pub mod sync;
+mod terminal;
 pub mod text;
 pub mod upgrade;
 
@@ -114,6 +116,7 @@ enum Command {
     Diff(diff::DiffArgs),
     Fleet(fleet::FleetArgs),
     History(history::HistoryArgs),
+    Hold(hold::HoldCommandArgs),
     Explain(explain::ExplainArgs),
     Flag(flag::FlagArgs),
     Rollout(rollout::RolloutArgs),
@@ -156,6 +159,7 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => diff::run(remote, &args),
         Command::Fleet(args) => fleet::run(remote, &args),
         Command::History(args) => history::run(remote, &args),
+        Command::Hold(args) => hold::run(remote, args),
         Command::Explain(args) => explain::run(remote, &args),
         Command::Flag(args) => flag::run(remote, args),
         Command::Rollout(args) => rollout::run(remote, args),

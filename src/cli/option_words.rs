@@ -24,12 +24,13 @@ const KEYS: [(&str, &str); 14] = [
 ];
 
 /// What the API tells to write, and what is written on the command line.
-const PHRASES: [(&str, &str); 7] = [
+const PHRASES: [(&str, &str); 8] = [
     ("name one with \"to\"", "name one with --to"),
     ("by \"to\"", "by --to"),
     ("\"force\": true, on the command line --force", "--force"),
     ("\"otherwise\": \"go_on\" (--or-go-on)", "--or-go-on"),
     ("GET /v1/chaos lists them", "`pointsman chaos status` lists them"),
+    ("GET /v1/hold lists those that are open", "`pointsman hold list` lists those that are open"),
     ("GET /v1/rollouts lists them", "`pointsman rollout status` lists them"),
     ("write {\"bake\": \"1m\"}", "write --set KEY=VALUE"),
 ];
@@ -65,6 +66,8 @@ fn option(path: &str, place: &str) -> String {
     let starts = path == "/v1/rollouts";
     let of_a_flag = path.starts_with("/v1/flags/");
     match place {
+        "max" | "requests" | "bytes" if path == "/v1/hold" => format!("--{place}"),
+        _ if path == "/v1/hold" && beneath("services").is_some() => "SERVICE".to_owned(),
         "flag" if of_a_flag => "FLAG".to_owned(),
         "rule" if of_a_flag => "--rule".to_owned(),
         _ if of_a_flag && beneath("serve").is_some() => {
@@ -96,6 +99,8 @@ mod tests {
             ("/v1/services/shop/split", "v3", "v3"),
             ("/v1/services/shop/flip", "to", "VERSION"),
             ("/v1/rollback", "to", "--to"),
+            ("/v1/hold", "max", "--max"),
+            ("/v1/hold", "services[1]", "SERVICE"),
             ("/v1/rollback", "services[1]", "--service"),
             ("/v1/rollback", "services", "--service"),
             ("/v1/rollback", "flags[2]", "--flag"),

@@ -1,6 +1,8 @@
-//! `pointsman status`: the proxy in one look, or followed as it changes ([`watch`]).
+//! `pointsman status`: the proxy in one look, or followed as it changes ([`watch`]), on a terminal as a
+//! [board](status_board).
 
 mod event_reader;
+mod status_board;
 mod version_table;
 mod watch;
 
@@ -12,6 +14,7 @@ use super::client::Call;
 use super::experiment::shown;
 use super::flag_show;
 use super::fleet;
+use super::hold;
 use super::layout;
 use super::rollout::show;
 use super::sync::status_lines;
@@ -24,7 +27,8 @@ use super::{CommandError, Remote};
 pub struct StatusArgs {
     /// Only this service
     service: Option<String>,
-    /// Go on showing what changes, until Ctrl-C; with --json a line of JSON for each change
+    /// Go on showing what changes, until Ctrl-C: on a terminal as a live view, elsewhere as text; with --json a line of
+    /// JSON for each change
     #[arg(long, short)]
     watch: bool,
 }
@@ -58,6 +62,17 @@ fn status_text(status: &Value) -> String {
         member(status, "workers"),
         member(status, "connections"),
     );
+    text.push_str(&notes(status));
+    let text = list(status, "services").fold(text, |text, service| text + "\n" + &service_text(service));
+    let flags: String = list(status, "flags").map(flag_show::line).collect();
+    let text = if flags.is_empty() { text } else { format!("{text}\nflags\n{flags}") };
+    let experiments: String = list(status, "experiments").map(shown::line).collect();
+    if experiments.is_empty() { text } else { format!("{text}\nexperiments\n{experiments}") }
+}
+
+/// What is to be known of the process: nothing, if all is well.
+fn notes(status: &Value) -> String {
+    let mut text = String::new();
     if let Some(problem) = status["state"]["problem"].as_str() {
         text.push_str(&format!("{}: {problem}\n", toned("changes are refused", TextTone::Bad)));
     }
@@ -104,12 +119,8 @@ fn status_text(status: &Value) -> String {
     if !refusals.is_empty() {
         text.push_str(&format!("refusals: {}\n", refusals.join(", ")));
     }
-    list(status, "holds").for_each(|hold| text.push_str(&hold_line(hold)));
-    let text = list(status, "services").fold(text, |text, service| text + "\n" + &service_text(service));
-    let flags: String = list(status, "flags").map(flag_show::line).collect();
-    let text = if flags.is_empty() { text } else { format!("{text}\nflags\n{flags}") };
-    let experiments: String = list(status, "experiments").map(shown::line).collect();
-    if experiments.is_empty() { text } else { format!("{text}\nexperiments\n{experiments}") }
+    list(status, "holds").for_each(|hold| text.push_str(&hold::line(hold)));
+    text
 }
 
 /// What is to be known of where experiments are counted: nothing, if all is well.
@@ -161,21 +172,6 @@ fn log_line(log: &Value, name: &str) -> String {
     }
     let problem = log["problem"].as_str().map_or(String::new(), |_| format!(" ({})", member(log, "problem")));
     format!("{}: {lost}{problem}\n", toned(&format!("lines of the {name} that were lost"), TextTone::Warn))
-}
-
-/// A hold that is open, on a line.
-fn hold_line(hold: &Value) -> String {
-    let services: Vec<&str> = list(hold, "services").filter_map(Value::as_str).collect();
-    let begins = if hold["in_force"] == false { ", not on all workers yet" } else { "" };
-    format!(
-        "{}: {} (number {}) since {}{begins}, {} requests wait, until {} at the latest\n",
-        toned("held", TextTone::Warn),
-        services.join(", "),
-        member(hold, "id"),
-        member(hold, "since"),
-        member(hold, "requests"),
-        member(hold, "until"),
-    )
 }
 
 fn service_text(service: &Value) -> String {

@@ -342,6 +342,7 @@ impl Writer {
         }
         self.enter_marks(&mut planned);
         if changed {
+            self.registry.releases().changed(planned.action.word());
             record_change::log(&applied, request, &planned);
         }
         Ok(applied)

@@ -9,6 +9,8 @@ pub(crate) const REQUEST_DURATION: &str = "pointsman_request_duration_seconds";
 pub(crate) const UPSTREAM_FAILURES: &str = "pointsman_upstream_failures_total";
 /// First attempts by the version that they were made on, whatever became of the request afterwards.
 pub(crate) const FIRST_ATTEMPTS: &str = "pointsman_first_attempts_total";
+/// First attempts that failed and whose users got a good response all the same, by what kept it from them.
+pub(crate) const HIDDEN_FAILURES: &str = "pointsman_hidden_failures_total";
 /// Requests that were sent once more, by the version of the first attempt.
 pub(crate) const RETRIES: &str = "pointsman_retries_total";
 /// Requests that left their assigned version because it had no usable endpoint.
@@ -88,6 +90,20 @@ pub(crate) const PART_ENDS: &str = "pointsman_part_ends_total";
 pub(crate) const TLS_HANDSHAKES: &str = "pointsman_tls_handshakes_total";
 /// Whether a service's rollout is in a phase.
 pub(crate) const ROLLOUT_PHASE: &str = "pointsman_rollout_phase";
+/// How rollouts of a service have ended, and why.
+pub(crate) const ROLLOUT_ENDINGS: &str = "pointsman_rollout_endings_total";
+/// Whether a service's rollout does this, or waits for it.
+pub(crate) const ROLLOUT_TASK: &str = "pointsman_rollout_task";
+/// When a service's rollout last moved.
+pub(crate) const ROLLOUT_MOVED_TIME: &str = "pointsman_rollout_moved_timestamp_seconds";
+/// Revisions, by what they were for.
+pub(crate) const CHANGES: &str = "pointsman_changes_total";
+/// Looks of the judge at rollouts.
+pub(crate) const JUDGE_LOOKS: &str = "pointsman_judge_looks_total";
+/// What these looks took.
+pub(crate) const JUDGE_SECONDS: &str = "pointsman_judge_seconds_total";
+/// What became of notifications, by target.
+pub(crate) const NOTIFICATIONS: &str = "pointsman_notifications_total";
 /// Whether a service's rollout is held for a reason.
 pub(crate) const ROLLOUT_HOLD: &str = "pointsman_rollout_hold";
 /// Judged requests, or users, that a step of a service's rollout lacks.

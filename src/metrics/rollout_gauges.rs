@@ -1,30 +1,19 @@
 //! The gauges of rollouts under way.
 
-use metrics::gauge;
+use std::collections::BTreeSet;
+
+use metrics::{counter, gauge};
 
 use super::guardrail_gauge::GuardrailGauge;
 use super::names;
-use crate::rollout::event::Need;
+use crate::rollout::event::{Need, RolloutEnding};
+use crate::rollout::judge::verdict::HoldReason;
+use crate::rollout::stage::StageTask;
 use crate::shared::response_class::ResponseClass;
+use crate::stats::{EndingLabels, ReleaseStats};
+use crate::table::Table;
 
 const PHASES: [&str; 5] = ["going", "waiting", "paused", "rolling_back", "finished"];
-
-/// Why a step may be held, in the words of the API.
-const HOLDS: [&str; 13] = [
-    "warming_up",
-    "baking",
-    "not_enough_data",
-    "suspicion",
-    "responses",
-    "metric",
-    "no_metric_data",
-    "guardrail",
-    "no_guardrail_data",
-    "budget",
-    "silent_replica",
-    "differences",
-    "baseline_ill",
-];
 
 /// What a metrics server may have said of one of the plan's own metrics, in the words of the API.
 const ANSWERS: [&str; 3] = ["good", "bad", "no_data"];
@@ -55,6 +44,10 @@ pub struct RolloutGauge {
     pub need: Option<Need>,
     /// Why it is held, if it is.
     pub hold: Option<String>,
+    /// What is being done or waited for, if it is not the judge: a gate, or a part of a rolling release.
+    pub task: Option<String>,
+    /// When it last moved, in milliseconds since 1970.
+    pub moved_at_ms: i64,
     /// Judged requests, or users, that the step lacks.
     pub missing: u64,
     /// How long yet, by what.
@@ -73,8 +66,8 @@ pub struct RolloutGauge {
 pub(crate) fn update(gauges: &[RolloutGauge]) {
     let number = |is: bool| if is { 1.0 } else { 0.0 };
     for gauges in gauges {
-        let RolloutGauge { service, phase, need, hold, missing, seconds_left, evidence, findings, metrics, .. } =
-            gauges;
+        let RolloutGauge { service, phase, need, hold, task, moved_at_ms, .. } = gauges;
+        let RolloutGauge { missing, seconds_left, evidence, findings, metrics, .. } = gauges;
         for known in PHASES {
             gauge!(names::ROLLOUT_PHASE, "service" => service.clone(), "phase" => known).set(number(known == *phase));
         }
@@ -82,12 +75,18 @@ pub(crate) fn update(gauges: &[RolloutGauge]) {
             let is = *need == Some(known);
             gauge!(names::ROLLOUT_WAITING, "service" => service.clone(), "need" => known.word()).set(number(is));
         }
-        for known in HOLDS {
+        for known in HoldReason::WORDS {
             let is = hold.as_deref() == Some(known);
             gauge!(names::ROLLOUT_HOLD, "service" => service.clone(), "why" => known).set(number(is));
         }
-        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-        gauge!(names::ROLLOUT_MISSING, "service" => service.clone()).set(*missing as f64);
+        for known in StageTask::LABELS {
+            let is = task.as_deref() == Some(known);
+            gauge!(names::ROLLOUT_TASK, "service" => service.clone(), "task" => known).set(number(is));
+        }
+        #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^52")]
+        let (missing, moved_at) = (*missing as f64, *moved_at_ms as f64 / 1e3);
+        gauge!(names::ROLLOUT_MISSING, "service" => service.clone()).set(missing);
+        gauge!(names::ROLLOUT_MOVED_TIME, "service" => service.clone()).set(moved_at);
         for (of, seconds) in seconds_left {
             gauge!(names::ROLLOUT_SECONDS_LEFT, "service" => service.clone(), "of" => *of).set(*seconds);
         }
@@ -100,6 +99,28 @@ pub(crate) fn update(gauges: &[RolloutGauge]) {
         }
         metrics.iter().for_each(|metric| metric.update(service));
         gauges.guardrails.iter().for_each(|guardrail| guardrail.update(service));
+    }
+}
+
+/// With more services than this that have versions to choose from, those whose rollouts never ended have no counters of
+/// endings: there are some thirty of each service.
+const IDLE_SERVICES_MAX: usize = 50;
+
+/// Sets how rollouts ended; also at zero, for services that a rollout can be of. Inside the local recorder.
+pub(crate) fn update_endings(stats: &ReleaseStats, table: &Table, under_way: &[RolloutGauge]) {
+    let endings = stats.endings();
+    let ready = table.services().filter(|service| service.versions.len() > 1).map(|service| service.spec.name.as_str());
+    let ready: Vec<&str> = ready.collect();
+    let idle = ready.iter().copied().filter(|_| ready.len() <= IDLE_SERVICES_MAX);
+    let ended = endings.keys().map(|of| &*of.service).filter(|service| table.service_named(service).is_some());
+    let known: BTreeSet<&str> = idle.chain(under_way.iter().map(|gauge| gauge.service.as_str())).chain(ended).collect();
+    for service in known {
+        for (ending, why) in RolloutEnding::words() {
+            let count =
+                endings.get(&EndingLabels { service: service.into(), ending, why }).copied().unwrap_or_default();
+            let labels = [("service", service.to_owned()), ("ending", ending.to_owned()), ("why", why.to_owned())];
+            counter!(names::ROLLOUT_ENDINGS, &labels).absolute(count);
+        }
     }
 }
 

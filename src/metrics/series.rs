@@ -4,16 +4,17 @@ use super::names;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
+use metrics::{Counter, Gauge, Label, counter, gauge};
 
-use super::Logs;
+use super::{Logs, request_durations};
+use crate::control::planned::Action;
 use crate::jwt::KeysFacts;
 use crate::ledger::ledger_handle::LedgerFacts;
 use crate::shared::fault_stats::FaultSlice;
-use crate::stats::latency_histogram::bucket_middle;
+use crate::stats::deliveries::Deliveries;
 use crate::stats::{
-    AdminStats, ChaosResult, CodeClass, EventStats, FirstAttempt, FlagCallOutcome, JwtOutcome, Registry, RejectReason,
-    Retry, TlsHandshake, UpstreamFailure, VersionTotals, WorkerTotals,
+    AdminStats, ChaosResult, CodeClass, EventStats, FirstAttempt, FlagCallOutcome, HiddenBy, JwtOutcome, Registry,
+    RejectReason, ReleaseStats, Retry, TlsHandshake, UpstreamFailure, VersionTotals, WorkerTotals,
 };
 use crate::supervise::{PartFacts, PartState};
 use crate::table::effective::{EffectiveShare, shares};
@@ -49,13 +50,15 @@ struct Counted {
     codes: [Counter; CodeClass::ALL.len()],
     failures: [Counter; UpstreamFailure::ALL.len()],
     firsts: [Counter; FirstAttempt::ALL.len()],
+    hidden: [Counter; HiddenBy::ALL.len()],
     retries: [Counter; Retry::ALL.len()],
-    /// Made with the first request: a ratio needs no latency, and it has most of the series.
-    duration: Option<Histogram>,
     passed_on: Counter,
     long_open: Gauge,
     last: VersionTotals,
 }
+
+/// The same for histograms, which have most of the series.
+const IDLE_HISTOGRAMS_MAX: usize = 100;
 
 /// With more versions than this in the config, those that have had no request have no counters: some twenty of each,
 /// ten thousand series at zero, are what a scrape of a megabyte has room for.
@@ -75,6 +78,17 @@ impl Series {
                 if let Some(series) = self.versions.get_mut(&key) {
                     series.update(version, &share, few);
                 }
+            }
+        }
+    }
+
+    /// The times of requests, as text: of versions that have had one, and of all where they are few.
+    pub(crate) fn durations(&self, text: &mut String) {
+        let few = self.versions.len() <= IDLE_HISTOGRAMS_MAX;
+        request_durations::begin(text);
+        for ((service, version), series) in &self.versions {
+            if let Some(counted) = series.counted.as_ref().filter(|counted| few || counted.last.requests() > 0) {
+                request_durations::add(text, service.as_str(), version.as_str(), &counted.last.latency);
             }
         }
     }
@@ -131,6 +145,23 @@ pub(crate) fn update_logs(logs: &Logs, totals: &WorkerTotals) {
 pub(crate) fn update_admin(stats: &AdminStats) {
     for (reason, count) in stats.refusals() {
         counter!(names::ADMIN_REFUSALS, "reason" => reason.word()).absolute(count);
+    }
+}
+
+/// Sets how many revisions there were of each kind, and how often the judge has looked. Inside the local recorder.
+pub(crate) fn update_releases(stats: &ReleaseStats) {
+    for action in Action::ALL.map(Action::word) {
+        counter!(names::CHANGES, "action" => action).absolute(stats.changes(action));
+    }
+    counter!(names::JUDGE_LOOKS).absolute(stats.judge_looks());
+}
+
+/// Sets what became of notifications. Inside the local recorder.
+pub(crate) fn update_notifications(deliveries: &Deliveries) {
+    for (target, counters) in deliveries.present() {
+        for (outcome, count) in counters.counts() {
+            counter!(names::NOTIFICATIONS, "target" => target.shared(), "outcome" => outcome.word()).absolute(count);
+        }
     }
 }
 
@@ -227,7 +258,7 @@ impl VersionSeries {
         }
         if few || version.stats.is_used() {
             let labels = &self.labels;
-            self.counted.get_or_insert_with(|| Counted::new(labels)).update(labels, version.stats.totals());
+            self.counted.get_or_insert_with(|| Counted::new(labels)).update(version.stats.totals());
         }
     }
 }
@@ -247,27 +278,22 @@ impl Counted {
             codes: CodeClass::ALL.map(|class| of(names::REQUESTS, "code", class.word())),
             failures: UpstreamFailure::ALL.map(|failure| of(names::UPSTREAM_FAILURES, "reason", failure.word())),
             firsts: FirstAttempt::ALL.map(|ended| of(names::FIRST_ATTEMPTS, "outcome", ended.word())),
+            hidden: HiddenBy::ALL.map(|by| of(names::HIDDEN_FAILURES, "by", by.word())),
             retries: Retry::ALL.map(|why| of(names::RETRIES, "reason", why.word())),
-            duration: None,
             passed_on: counter!(names::PASSED_ON, labels.to_vec()),
             long_open: gauge!(names::LONG_CONNECTIONS, labels.to_vec()),
             last: VersionTotals::default(),
         }
     }
 
-    fn update(&mut self, labels: &[Label], totals: VersionTotals) {
+    fn update(&mut self, totals: VersionTotals) {
         set(&self.codes, &totals.codes);
         set(&self.failures, &totals.failures);
         set(&self.firsts, &totals.firsts);
+        set(&self.hidden, &totals.hidden);
         set(&self.retries, &totals.retries);
         self.passed_on.absolute(totals.passed_on);
         self.long_open.set(float(totals.long_open));
-        let news = totals.latency.since(&self.last.latency);
-        for (bucket, count) in news.buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
-            let seconds = float(bucket_middle(bucket)) / 1e6;
-            let duration = self.duration.get_or_insert_with(|| histogram!(names::REQUEST_DURATION, labels.to_vec()));
-            duration.record_many(seconds, usize::try_from(*count).unwrap_or(usize::MAX));
-        }
         self.last = totals;
     }
 }

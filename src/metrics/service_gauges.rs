@@ -7,9 +7,14 @@ use crate::table::Table;
 
 use super::series::float;
 
-/// Sets the gauges of every service of `table` that has had a request. Inside the local recorder.
+/// With more services than this, those that have had no request have no gauges.
+const IDLE_SERVICES_MAX: usize = 500;
+
+/// Sets the gauges of every service of `table` that has had a request, or of all where they are few. Inside the local
+/// recorder.
 pub(crate) fn update(table: &Table) {
-    for service in table.services().filter(|service| service.stats.is_used()) {
+    let few = table.services().len() <= IDLE_SERVICES_MAX;
+    for service in table.services().filter(|service| few || service.stats.is_used()) {
         let totals = service.stats.totals();
         let set = |gauge: Gauge, count| gauge.set(float(count));
         set(gauge!(names::IN_FLIGHT, "service" => service.spec.name.shared()), totals.in_flight);

@@ -13,7 +13,6 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,6 +29,7 @@ use super::webhook::{Delivery, WebhookClient, WebhookError};
 use crate::problem::chain;
 use crate::rollout::event::EventWord;
 use crate::rollout::release::{Notify, Webhook};
+use crate::stats::deliveries::{Deliveries, DeliveryOutcome, TargetDeliveries};
 use crate::table::Name;
 
 /// Messages that wait for one target, or for being handed out: a rollout has about ten to tell, an hour's outage of a
@@ -52,29 +52,11 @@ pub struct Notification {
     pub text: String,
 }
 
-/// What became of messages, each counted once for each target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DeliveryCounts {
-    /// The target has them.
-    pub delivered: u64,
-    /// Given up.
-    pub failed: u64,
-    /// A queue was full.
-    pub dropped: u64,
-}
-
-#[derive(Debug, Default)]
-struct DeliveryCounters {
-    delivered: AtomicU64,
-    failed: AtomicU64,
-    dropped: AtomicU64,
-}
-
 /// Takes what is to be told; clones share the queue.
 #[derive(Clone, Debug)]
 pub struct Notifier {
     queue: mpsc::Sender<Arc<QueuedEvent>>,
-    counters: Arc<DeliveryCounters>,
+    counters: Arc<Deliveries>,
 }
 
 /// A message as it is sent.
@@ -93,7 +75,7 @@ pub struct Dispatcher {
     webhook_client: WebhookClient,
     random: StdRng,
     backoff: Backoff,
-    counters: Arc<DeliveryCounters>,
+    counters: Arc<Deliveries>,
     target_queues: HashMap<Name, TargetQueue>,
     running: JoinSet<()>,
 }
@@ -106,7 +88,8 @@ pub fn notifier(
     random: StdRng,
 ) -> (Notifier, Dispatcher) {
     let (sender, queue) = mpsc::channel(QUEUE_MAX);
-    let counters = Arc::<DeliveryCounters>::default();
+    let counters = Arc::<Deliveries>::default();
+    counters.set_present(targets.borrow().iter().map(|target| target.name.clone()));
     let notifier = Notifier { queue: sender, counters: Arc::clone(&counters) };
     let (target_queues, running) = (HashMap::new(), JoinSet::new());
     (
@@ -132,7 +115,7 @@ impl Notifier {
         let body = Bytes::from(Value::Object(json).to_string());
         let name = event.word();
         if let Err(error) = self.queue.try_send(Arc::new(QueuedEvent { event, id, body })) {
-            self.counters.dropped.fetch_add(1, Relaxed);
+            self.counters.drop_for_all();
             let (queued, why) = match error {
                 TrySendError::Full(queued) => (queued, "too many wait already"),
                 TrySendError::Closed(queued) => (queued, "the process is about to end"),
@@ -141,15 +124,10 @@ impl Notifier {
         }
     }
 
-    /// What became of messages so far.
+    /// What became of messages so far, and will become of others.
     #[must_use]
-    pub fn counts(&self) -> DeliveryCounts {
-        let DeliveryCounters { delivered, failed, dropped } = &*self.counters;
-        DeliveryCounts {
-            delivered: delivered.load(Relaxed),
-            failed: failed.load(Relaxed),
-            dropped: dropped.load(Relaxed),
-        }
+    pub fn deliveries(&self) -> Arc<Deliveries> {
+        Arc::clone(&self.counters)
     }
 }
 
@@ -194,6 +172,7 @@ impl Dispatcher {
             self.target_queues.insert(target.name.clone(), target_queue);
         }
         before.into_values().for_each(|target_queue| target_queue.running.abort());
+        self.counters.set_present(self.target_queues.keys().cloned());
     }
 
     fn begin(&mut self, target: &Arc<Notify>) -> TargetQueue {
@@ -205,7 +184,7 @@ impl Dispatcher {
             webhook_client: self.webhook_client.clone(),
             random: StdRng::from_rng(&mut self.random),
             backoff: self.backoff,
-            counters: Arc::clone(&self.counters),
+            counters: self.counters.of(&target.name),
         };
         TargetQueue { queue: sender, target: settings, running: self.running.spawn(worker.run()) }
     }
@@ -221,7 +200,7 @@ impl Dispatcher {
                 continue;
             }
             if target_queue.queue.try_send(Arc::clone(queued)).is_err() {
-                self.counters.dropped.fetch_add(1, Relaxed);
+                self.counters.of(target).count(DeliveryOutcome::Dropped);
                 let (event, id, why) = (queued.event.word(), &queued.id, "too many wait for this target already");
                 tracing::warn!(target_name = target.as_str(), event, id, why, "a notification is dropped");
             }
@@ -256,7 +235,7 @@ struct TargetWorker {
     webhook_client: WebhookClient,
     random: StdRng,
     backoff: Backoff,
-    counters: Arc<DeliveryCounters>,
+    counters: Arc<TargetDeliveries>,
 }
 
 /// An attempt that failed.
@@ -292,12 +271,12 @@ impl TargetWorker {
         loop {
             let target = Arc::clone(&self.target.borrow_and_update());
             let Err(error) = self.attempt(&target, queued).await else {
-                self.counters.delivered.fetch_add(1, Relaxed);
+                self.counters.count(DeliveryOutcome::Delivered);
                 return;
             };
             let (target_name, event, id, line) = (target.name.as_str(), queued.event.word(), &queued.id, chain(&error));
             if retries >= target.retries || !error.may_pass() {
-                self.counters.failed.fetch_add(1, Relaxed);
+                self.counters.count(DeliveryOutcome::Failed);
                 tracing::error!(target_name, event, id, error = line, "a notification is given up");
                 return;
             }
@@ -375,6 +354,22 @@ mod tests {
     use super::super::sign::{SIGNATURE, TIMESTAMP, signature};
     use super::super::webhook::{DELIVERY, EVENT};
 
+    /// What became of all messages.
+    #[derive(Debug, PartialEq, Eq)]
+    struct DeliveryCounts {
+        delivered: u64,
+        failed: u64,
+        dropped: u64,
+    }
+
+    impl DeliveryCounts {
+        fn of(notifier: &Notifier) -> Self {
+            let total = |outcome| notifier.deliveries().total(outcome);
+            let (delivered, failed) = (total(DeliveryOutcome::Delivered), total(DeliveryOutcome::Failed));
+            Self { delivered, failed, dropped: total(DeliveryOutcome::Dropped) }
+        }
+    }
+
     const LONG: Duration = Duration::from_secs(60);
     const QUICK: Backoff = Backoff { shortest: Duration::from_millis(5), longest: Duration::from_millis(20) };
 
@@ -418,7 +413,7 @@ mod tests {
         async fn end(self) -> DeliveryCounts {
             self.shutdown.send(()).unwrap();
             self.running.await.unwrap();
-            self.notifier.counts()
+            DeliveryCounts::of(&self.notifier)
         }
     }
 
@@ -486,20 +481,21 @@ mod tests {
                 hung.seen().await;
             }
         }
-        assert_eq!(work.notifier.counts().dropped, 2);
+        assert_eq!(work.notifier.deliveries().total(DeliveryOutcome::Dropped), 2);
         work.running.abort();
     }
 
     #[tokio::test]
     async fn the_sender_never_waits() {
-        let (_targets, followed) = watch::channel(Vec::new());
+        let server = Server::new([]).await;
+        let (_targets, followed) = watch::channel(vec![Arc::new(target("chat", &server, 0))]);
         let (notifier, dispatcher) = notifier(followed, WebhookClient::default(), StdRng::seed_from_u64(7));
         (0..=QUEUE_MAX).for_each(|_| notifier.tell(message("m")));
-        assert_eq!(notifier.counts().dropped, 1);
+        assert_eq!(notifier.deliveries().total(DeliveryOutcome::Dropped), 1);
         drop(dispatcher);
         // Nor when no dispatcher listens any more.
         notifier.tell(message("m"));
-        assert_eq!(notifier.counts().dropped, 2);
+        assert_eq!(notifier.deliveries().total(DeliveryOutcome::Dropped), 2);
     }
 
     #[tokio::test]
@@ -520,7 +516,7 @@ mod tests {
         let with_time = Notify { retries: u32::MAX, ..without.clone() };
         let work = AtWork::new([without], QUICK);
         work.notifier.tell(message("m-1"));
-        while work.notifier.counts().failed == 0 {
+        while work.notifier.deliveries().total(DeliveryOutcome::Failed) == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         work.targets.send_replace(vec![Arc::new(with_time)]);
@@ -546,7 +542,7 @@ mod tests {
         assert_eq!(id(&ill.seen().await), "m-1");
         work.targets.send_replace(vec![Arc::new(target("chat", &well, 9))]);
         assert_eq!(id(&well.seen().await), "m-1");
-        while work.notifier.counts().delivered == 0 {
+        while work.notifier.deliveries().total(DeliveryOutcome::Delivered) == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         work.targets.send_replace(vec![Arc::new(target("pager", &other, 9))]);

@@ -24,7 +24,7 @@ use crate::outbound::notify::Notification;
 use crate::rollout::event::{EventWord, Pause, RolloutEnding, RolloutEvent, StageCause, Transition};
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::{StageTask, TaskResult};
-use crate::stats::CanaryEnd;
+use crate::stats::{CanaryEnd, EndingLabels};
 use crate::table::Weight;
 
 /// A move that is to be stored.
@@ -65,6 +65,7 @@ impl RolloutController {
                 run.count_users(weight, &self.deps.guardrails);
             }
             let applied = self.record(id, RolloutMove { next: &next, made, event, by }).await?;
+            self.count_ending(id, made.event);
             tracing::info!(
                 rollout = id,
                 revision = applied.revision,
@@ -214,6 +215,15 @@ impl RolloutController {
                 answers.send(TaskAnswer::Task { id, task, result: answer }).await.ok();
             }
         });
+    }
+
+    /// Counts the end of a rollout, in each of its services.
+    fn count_ending(&self, id: u64, event: RolloutEvent) {
+        let (RolloutEvent::Finished(ending), Some(run)) = (event, self.running.get(&id)) else { return };
+        for service in &run.saved.services {
+            let (service, ending, why) = (service.as_str().into(), ending.word(), ending.why());
+            self.deps.registry.releases().ended(EndingLabels { service, ending, why });
+        }
     }
 
     /// Puts a rollout that has ended away.

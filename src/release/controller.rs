@@ -368,10 +368,7 @@ impl RolloutController {
         self.hear_others();
         for id in self.running.keys().copied().collect::<Vec<_>>() {
             let table = self.deps.published.load_full();
-            let Some(run) = self.running.get_mut(&id) else { continue };
-            run.note_budgets(&self.deps.slo);
-            run.observe(now, self.deps.clock.now_ms(), &table);
-            run.note_verdicts(now, now_ms());
+            self.look_at(id, now, &table);
             self.ask_metrics(id);
             self.ask_ledger(id);
             self.tell_verdicts(id);

@@ -8,7 +8,7 @@ use super::metric_view::MetricView;
 use crate::rollout::judge::class_share::{ClassShare, ResponseFinding};
 use crate::rollout::judge::pair_counts::{PairCounts, PairFindings};
 use crate::rollout::judge::route_finding::{RouteFault, RouteFinding};
-use crate::rollout::judge::verdict::{HoldReason, JudgeFindings, RollbackCause};
+use crate::rollout::judge::verdict::{HoldReason, JudgeFindings};
 use crate::rollout::judge::{JudgeDecision, Names, OutcomeCounts, Verdict};
 
 /// What the judge has found about a service.
@@ -176,7 +176,7 @@ impl EvidenceView {
             warm_up_left_seconds: warm_up_left.map(|left| left.as_secs_f64()),
             log10_e: log10(standing.comparison),
             log10_e_highest: Some(log10(standing.highest())),
-            leading: Some(cause_word(standing.leading()).to_owned()),
+            leading: Some(standing.leading().word().to_owned()),
             log10_e_errors: log10(standing.errors),
             log10_e_lost_users: standing.lost.map(log10),
             log10_e_latency: standing.latency.map(log10),
@@ -329,40 +329,8 @@ impl CountsView {
 /// The words for a decision and its reason.
 pub(crate) fn words(decision: JudgeDecision) -> (&'static str, &'static str) {
     match decision {
-        JudgeDecision::RollBack(cause) => ("roll_back", cause_word(cause)),
+        JudgeDecision::RollBack(cause) => ("roll_back", cause.word()),
         JudgeDecision::Advance => ("advance", "nothing_against_it"),
-        JudgeDecision::Hold { why, .. } => ("hold", hold_word(why)),
-    }
-}
-
-fn cause_word(cause: RollbackCause) -> &'static str {
-    match cause {
-        RollbackCause::Errors => "errors",
-        RollbackCause::Latency => "latency",
-        RollbackCause::FailureCeiling => "errors_max",
-        RollbackCause::SlowCeiling => "slow_max",
-        RollbackCause::Responses => "responses",
-        RollbackCause::Metric => "metric",
-        RollbackCause::Route => "route",
-        RollbackCause::Guardrail => "guardrail",
-    }
-}
-
-/// The word for why it is held.
-pub(crate) fn hold_word(hold: HoldReason) -> &'static str {
-    match hold {
-        HoldReason::Suspicion => "suspicion",
-        HoldReason::Responses => "responses",
-        HoldReason::Metric => "metric",
-        HoldReason::NoMetricData => "no_metric_data",
-        HoldReason::Guardrail => "guardrail",
-        HoldReason::NoGuardrailData => "no_guardrail_data",
-        HoldReason::Budget => "budget",
-        HoldReason::SilentReplica => "silent_replica",
-        HoldReason::Differences => "differences",
-        HoldReason::BaselineUnhealthy => "baseline_ill",
-        HoldReason::WarmingUp => "warming_up",
-        HoldReason::Baking => "baking",
-        HoldReason::NotEnoughData { .. } => "not_enough_data",
+        JudgeDecision::Hold { why, .. } => ("hold", why.word()),
     }
 }

@@ -15,6 +15,7 @@
 //! its fleet, and tells it what it counts ([`replica_evidence`], `leader_telling`); `fleet_evidence` asks for that,
 //! `hear_others` takes it before each tick, and `others_counted` adds it up. [`view`], `evidence_view`, `metric_view`,
 //! `guardrail_view`, `verdict_history`, [`forecast_view`] and [`brief`] are what is shown, by `rollouts_shown`.
+//! `judge_looks` has the judge look at what was counted.
 //! `evidence_series` is what was found over time: noted by `kept_points`, stored when `points_stored` says so, and
 //! shown as [`evidence_over_time`]. `verdict_teller` tells of changes of mind (`note_verdicts`), as often as
 //! `verdict_news` says.
@@ -64,6 +65,7 @@ mod guardrail_asker;
 pub(crate) mod guardrail_counting;
 mod guardrail_view;
 mod hear_others;
+mod judge_looks;
 mod kept_points;
 mod leader_telling;
 mod metric_asker;

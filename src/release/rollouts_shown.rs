@@ -74,6 +74,8 @@ fn gauge(saved: &Saved, evidence: &EvidenceView, under_way: Option<&RolloutView>
         phase,
         need,
         hold,
+        task: under_way.and_then(|view| view.task).map(|task| task.replace(' ', "_")),
+        moved_at_ms: saved.events.last().map_or(saved.started_at_ms, |event| event.at_ms),
         missing,
         seconds_left: seconds_left.into(),
         evidence: tests.collect(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::evidence_view::{EvidenceView, hold_word};
+use super::evidence_view::EvidenceView;
 use super::saved::{Saved, SavedEvent};
 use super::saved_flag::{SavedFlag, SavedGroupFlag};
 use super::verdict_history::SavedVerdict;
@@ -230,7 +230,7 @@ fn pause_text(saved: &Saved, why: Pause) -> String {
     match why {
         Pause::Operator => "an operator paused it".to_owned(),
         Pause::Shifted => format!("the {} was changed by hand", saved.moved()),
-        Pause::Held(hold) => format!("held for too long: {}", hold_word(hold)),
+        Pause::Held(hold) => format!("held for too long: {}", hold.word()),
         Pause::NoAgreement(task) => format!("nobody agreed in time: {}", task.word()),
     }
 }

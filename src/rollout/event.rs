@@ -252,4 +252,56 @@ impl RolloutEnding {
             Self::Aborted => "aborted",
         }
     }
+
+    /// What it was founded on, in one word.
+    #[must_use]
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::Completed => "plan",
+            Self::RolledBack(cause) => cause.word(),
+            Self::HeldTooLong(hold) => hold.word(),
+            Self::TaskFailed(task) => task.label(),
+            Self::Aborted => "operator",
+        }
+    }
+
+    /// The words of every ending, each with every reason that it can have.
+    pub fn words() -> impl Iterator<Item = (&'static str, &'static str)> {
+        let single = [("completed", "plan"), ("aborted", "operator")].into_iter();
+        let back = RollbackCause::ALL.into_iter().map(|cause| ("rolled_back", cause.word()));
+        let held = HoldReason::WORDS.into_iter().map(|why| ("held_too_long", why));
+        single.chain(back).chain(held).chain(StageTask::LABELS.into_iter().map(|task| ("task_failed", task)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::Batch;
+    use super::*;
+
+    #[test]
+    fn the_words_of_endings_are_complete() {
+        let known: Vec<_> = RolloutEnding::words().collect();
+        let of = |ending: RolloutEnding| (ending.word(), ending.why());
+        let batch = Batch { first: 0, until: 1 };
+        let tasks = [
+            StageTask::Approval,
+            StageTask::Webhook,
+            StageTask::Smoke,
+            StageTask::Drain(batch),
+            StageTask::Upgrade(batch),
+            StageTask::Verify(batch),
+            StageTask::Join(batch),
+            StageTask::Downgrade(batch),
+            StageTask::Return(batch),
+        ];
+        let mut endings = vec![RolloutEnding::Completed, RolloutEnding::Aborted];
+        endings.extend(RollbackCause::ALL.map(RolloutEnding::RolledBack));
+        endings.extend(tasks.map(RolloutEnding::TaskFailed));
+        let needed = HoldReason::NotEnoughData { judged: 1, needed: None };
+        endings.extend([needed, HoldReason::Suspicion, HoldReason::BaselineUnhealthy].map(RolloutEnding::HeldTooLong));
+        for ending in endings {
+            assert!(known.contains(&of(ending)), "{ending:?}");
+        }
+    }
 }

@@ -100,6 +100,16 @@ impl StageTask {
         }
     }
 
+    /// The labels of all of them in metrics.
+    pub const LABELS: [&'static str; 9] =
+        ["approval", "webhook", "smoke_requests", "drain", "upgrade", "verification", "join", "downgrade", "return"];
+
+    /// The same as a label in metrics, without a space.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        if self == Self::Smoke { "smoke_requests" } else { self.word() }
+    }
+
     /// Whether a failed answer means "not yet" and not "never".
     #[must_use]
     pub fn asks(self) -> bool {

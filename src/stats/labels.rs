@@ -114,6 +114,16 @@ words! {
 }
 
 words! {
+    /// What kept the failure of a first attempt from the user.
+    HiddenBy {
+        /// Another attempt on the same version.
+        Retry = "retry",
+        /// The stable version, or another one.
+        Shield = "shield",
+    }
+}
+
+words! {
     /// Why a request was sent once more.
     Retry {
         /// Nothing of it had been written.

@@ -8,11 +8,13 @@
 
 pub(crate) mod admin;
 pub(crate) mod chaos_counters;
+pub(crate) mod deliveries;
 pub(crate) mod endpoint_counters;
 pub(crate) mod events;
 pub(crate) mod labels;
 pub(crate) mod latency_histogram;
 pub(crate) mod registry;
+pub(crate) mod release_counters;
 pub(crate) mod service_counters;
 pub(crate) mod slo_counters;
 pub(crate) mod version_counters;
@@ -23,10 +25,11 @@ pub(crate) use chaos_counters::{ChaosCounters, ChaosResult};
 pub(crate) use endpoint_counters::EndpointStats;
 pub(crate) use events::EventStats;
 pub(crate) use labels::{
-    AdminRefused, CodeClass, EventCallOutcome, EventOutcome, FirstAttempt, FlagCallOutcome, JwtOutcome, RejectReason,
-    Retry, TlsHandshake, UpstreamFailure,
+    AdminRefused, CodeClass, EventCallOutcome, EventOutcome, FirstAttempt, FlagCallOutcome, HiddenBy, JwtOutcome,
+    RejectReason, Retry, TlsHandshake, UpstreamFailure,
 };
 pub(crate) use registry::{CanaryEnd, Registry};
+pub(crate) use release_counters::{EndingLabels, ReleaseStats};
 pub(crate) use service_counters::ServiceStats;
 pub(crate) use slo_counters::{SloOutcome, SloStats, SloTotals};
 pub(crate) use version_counters::{VersionCell, VersionStats, VersionTotals};

@@ -10,6 +10,7 @@ use super::admin::AdminStats;
 use super::chaos_counters::ChaosCounters;
 use super::endpoint_counters::EndpointStats;
 use super::events::EventStats;
+use super::release_counters::ReleaseStats;
 use super::service_counters::ServiceStats;
 use super::slo_counters::SloStats;
 use super::version_counters::VersionStats;
@@ -38,6 +39,7 @@ pub struct Registry {
     store_mended: AtomicU64,
     admin: AdminStats,
     events: Arc<EventStats>,
+    releases: ReleaseStats,
 }
 
 /// Chaos experiments that have counters of their own.
@@ -85,6 +87,7 @@ impl Registry {
             store_mended: AtomicU64::new(0),
             admin: AdminStats::default(),
             events: Arc::default(),
+            releases: ReleaseStats::default(),
         }
     }
 
@@ -121,6 +124,12 @@ impl Registry {
     #[must_use]
     pub fn events(&self) -> Arc<EventStats> {
         Arc::clone(&self.events)
+    }
+
+    /// The counters of rollouts and revisions.
+    #[must_use]
+    pub fn releases(&self) -> &ReleaseStats {
+        &self.releases
     }
 
     /// The counts of endpoints that are out of rotation.

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::labels::{CodeClass, FirstAttempt, Retry, UpstreamFailure};
+use super::labels::{CodeClass, FirstAttempt, HiddenBy, Retry, UpstreamFailure};
 use super::latency_histogram::{Latency, LatencyTotals};
 use crate::shared::additive::{Additive, Counters};
 use crate::shared::count::Count;
@@ -25,6 +25,7 @@ pub struct VersionCell {
     codes: [Count; CodeClass::ALL.len()],
     failures: [Count; UpstreamFailure::ALL.len()],
     firsts: [Count; FirstAttempt::ALL.len()],
+    hidden: [Count; HiddenBy::ALL.len()],
     retries: [Count; Retry::ALL.len()],
     passed_on: Count,
     long_open: Count,
@@ -46,6 +47,11 @@ impl VersionCell {
     /// Counts the first attempt of a request, when the request has ended.
     pub fn first(&self, ended: FirstAttempt) {
         self.firsts[ended as usize].add(1);
+    }
+
+    /// Counts a first attempt that failed here and whose user got a good response all the same.
+    pub fn hidden(&self, by: HiddenBy) {
+        self.hidden[by as usize].add(1);
     }
 
     /// Counts a request that is sent once more after an attempt here.
@@ -78,6 +84,8 @@ pub struct VersionTotals {
     pub failures: [u64; UpstreamFailure::ALL.len()],
     /// First attempts, in the order of [`FirstAttempt::ALL`].
     pub firsts: [u64; FirstAttempt::ALL.len()],
+    /// First attempts that failed and whose users got a good response all the same, in the order of [`HiddenBy::ALL`].
+    pub hidden: [u64; HiddenBy::ALL.len()],
     /// Requests that were sent once more after an attempt here, in the order of [`Retry::ALL`].
     pub retries: [u64; Retry::ALL.len()],
     /// Requests that were assigned here and answered by another version.
@@ -108,6 +116,7 @@ impl VersionTotals {
             codes: Additive::since(&self.codes, &earlier.codes),
             failures: Additive::since(&self.failures, &earlier.failures),
             firsts: Additive::since(&self.firsts, &earlier.firsts),
+            hidden: Additive::since(&self.hidden, &earlier.hidden),
             retries: Additive::since(&self.retries, &earlier.retries),
             passed_on: Additive::since(&self.passed_on, &earlier.passed_on),
             long_open: self.long_open,
@@ -163,6 +172,7 @@ fn sum(cells: &[OnceLock<Box<VersionCell>>]) -> VersionTotals {
         cell.codes.add_to(&mut totals.codes);
         cell.failures.add_to(&mut totals.failures);
         cell.firsts.add_to(&mut totals.firsts);
+        cell.hidden.add_to(&mut totals.hidden);
         cell.retries.add_to(&mut totals.retries);
         totals.passed_on += cell.passed_on.value();
         totals.long_open = totals.long_open.wrapping_add(cell.long_open.value());

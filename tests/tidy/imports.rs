@@ -59,7 +59,7 @@ const MAY_IMPORT: [(&str, &[&str]); 44] = [
     ("simulation", &["problem", "table", "rollout", "config"]),
     ("files", &["problem", "table"]),
     ("document", &["shared"]),
-    ("outbound", &["problem", "jwt", "tls", "table", "rollout"]),
+    ("outbound", &["problem", "jwt", "stats", "tls", "table", "rollout"]),
     (
         "control",
         &[

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::demo_key::{self, DemoKey};
 use super::operator::OperatorError;
-use super::screen::{DemoKey, Screen};
 use super::stage::DemoStage;
 use super::view::{self, ViewState};
-use super::{Event, announce, chain, colours, draws, program};
+use super::{Event, announce, chain, program};
+use crate::cli::terminal::screen::{Keyboard, Screen};
+use crate::cli::terminal::{colours, draws};
 
 /// How often the view is drawn.
 const FRAME: Duration = Duration::from_millis(250);
@@ -38,7 +40,9 @@ pub(crate) fn show(
     until: Option<Duration>,
 ) -> io::Result<()> {
     // A terminal that says it can be drawn on and then cannot still gets lines.
-    let screen = if draws() { Screen::open(events, colours()).ok() } else { None };
+    let meaning = |event: &_| demo_key::meaning(event).map(Event::Key);
+    let keyboard = Keyboard { events, meaning, gone: Event::End };
+    let screen = if draws() { Screen::open(keyboard, colours()).ok() } else { None };
     let mut output = screen.map_or(Output::Lines, |screen| Output::Screen(Box::new(screen)));
     if let Output::Lines = output {
         announce(stage, &mut io::stdout().lock())?;

@@ -3,7 +3,8 @@
 //! [`shop`] is what is released (its [versions](shop_version), how they are [built](shop_build), and what
 //! [load](shop_load) they carry), [`users`] are the people who must not notice, and [`stage`] puts the proxy between
 //! them; [`tally`] counts what the users saw. [`live`] shows it, as [`view`] lays it out ([`shell_line`] what is to be
-//! copied), on a [`screen`] or line by line; [`canary`] releases a version that may have a [`bug`], and lets the proxy
+//! copied), on a [screen](super::terminal::screen) with
+//! [keys](demo_key) or line by line; [`canary`] releases a version that may have a [`bug`], and lets the proxy
 //! judge it; [`script`] walks through a release by itself and checks every promise on the way, with the [`slot`] of
 //! each user; [`flag_launch`] shows a flag that has the very users of a version; [`fault_drill`] injects a fault into
 //! the [payments](pay_service), once where users notice, and once where they are shielded from it; [`game`] is played
@@ -14,13 +15,13 @@
 
 mod bug;
 mod canary;
+mod demo_key;
 mod fault_drill;
 mod flag_launch;
 mod game;
 mod live;
 mod operator;
 mod pay_service;
-mod screen;
 mod script;
 mod shell_line;
 mod shop;
@@ -34,18 +35,18 @@ mod users;
 mod view;
 mod visit_error;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use clap::Args;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::bug::Bug;
+use self::demo_key::DemoKey;
 use self::pay_service::PayShield;
-use self::screen::DemoKey;
 use self::stage::DemoStage;
+use super::terminal::end_signals;
 use super::{EXIT_FAILED, chain, text};
 
 /// See it work: two versions of a shop, simulated users, the proxy and its admin API, all on loopback
@@ -145,7 +146,7 @@ pub fn run(args: &DemoArgs) -> ExitCode {
 
 fn play(args: &DemoArgs) -> Result<Ending, DemoError> {
     let (events, incoming) = mpsc::channel();
-    watch_signals(events.clone())?;
+    end_signals::watch(events.clone(), || Event::End)?;
     let seed = args.seed.unwrap_or_else(rand::random);
     if args.chaos {
         return drill(args, seed, &incoming);
@@ -207,38 +208,4 @@ fn announce(stage: &DemoStage, out: &mut impl Write) -> io::Result<()> {
 /// How this program was called, so that the commands it shows can be pasted.
 fn program() -> String {
     std::env::args().next().unwrap_or_else(|| "pointsman".to_owned())
-}
-
-/// Whether standard output is a terminal that can be drawn on.
-fn draws() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb" && !term.is_empty())
-}
-
-/// Whether colours are wanted (<https://no-color.org>).
-fn colours() -> bool {
-    draws() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
-/// Turns the signals to end into events. The thread lives as long as the process.
-fn watch_signals(events: Sender<Event>) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let registered = runtime.block_on(async {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        kinds.into_iter().map(signal).collect::<io::Result<Vec<_>>>()
-    });
-    let mut signals = registered?;
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        // It is not heard only if the demo is ending anyway.
-        while runtime.block_on(any(&mut signals)).is_some() && events.send(Event::End).is_ok() {}
-    })?;
-    Ok(())
-}
-
-async fn any(signals: &mut [Signal]) -> Option<()> {
-    let [interrupt, terminate, hangup] = signals else { return None };
-    tokio::select! {
-        got = interrupt.recv() => got,
-        got = terminate.recv() => got,
-        got = hangup.recv() => got,
-    }
 }

@@ -8,6 +8,7 @@ use super::shell_line;
 use super::shop_version::ShopVersion;
 use super::tally::{Rates, VersionRates};
 use crate::cli::layout::width_of;
+use crate::cli::terminal::view_line::{ViewLine, ViewSize, ViewTone};
 use crate::cli::text::thousands;
 
 /// Most cells of a bar that shows a split.
@@ -21,60 +22,6 @@ const KEYS: [&str; 2] = [
     " 1-9 v2 to 10-90 %   f flip to v2   0 flip to v1   r roll back   q quit",
     " 1-9 v2 %  f v2  0 v1  r undo  q quit",
 ];
-
-/// What a span means; how that looks is the screen's business.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ViewTone {
-    /// Text.
-    Plain,
-    /// A heading or a label.
-    Dim,
-    /// The name of the whole.
-    Title,
-    /// Something to type.
-    Command,
-    /// Belongs to v1.
-    V1,
-    /// Belongs to v2.
-    V2,
-    /// As it should be.
-    Good,
-    /// Not as it should be.
-    Bad,
-}
-
-/// A piece of a line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
-    /// What it says.
-    pub(crate) text: String,
-    /// What it means.
-    pub(crate) tone: ViewTone,
-}
-
-/// A line.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ViewLine(pub(crate) Vec<Span>);
-
-impl ViewLine {
-    fn with(mut self, tone: ViewTone, text: impl Into<String>) -> Self {
-        self.0.push(Span { text: text.into(), tone });
-        self
-    }
-
-    fn of(tone: ViewTone, text: impl Into<String>) -> Self {
-        Self::default().with(tone, text)
-    }
-}
-
-/// How much room there is, in cells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ViewSize {
-    /// Of a line.
-    pub(crate) width: usize,
-    /// Lines.
-    pub(crate) height: usize,
-}
 
 /// Where everything is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -205,15 +152,13 @@ fn split(state: &ViewState, width: usize) -> Vec<ViewLine> {
 }
 
 /// Both shares as one bar of this many cells, v1 from the left.
-fn bar(label: &str, [v1, v2]: [f64; 2], size: usize) -> ViewLine {
+fn bar(label: &str, shares: [f64; 2], size: usize) -> ViewLine {
     let line = ViewLine::of(ViewTone::Dim, label);
-    if v1 + v2 <= 0.0 {
+    if shares[0] + shares[1] <= 0.0 {
         return line.with(ViewTone::Dim, format!("{}  no answers", "·".repeat(size)));
     }
-    #[expect(clippy::cast_precision_loss, reason = "a small number")]
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of the cells")]
-    let cells = ((v1 / (v1 + v2) * size as f64).round() as usize).min(size);
-    let line = line.with(ViewTone::V1, "█".repeat(cells)).with(ViewTone::V2, "▒".repeat(size - cells));
+    let [v1, v2] = shares;
+    let line = line.with_bar(&shares, size);
     line.with(ViewTone::V1, format!("  v1 {v1:>5.1}")).with(ViewTone::V2, format!("  v2 {v2:>5.1} %"))
 }
 

@@ -55,6 +55,12 @@ pub(crate) fn of(service: &Value, width: Option<usize>) -> String {
     text
 }
 
+/// Why endpoints of a service get nothing, or a version another share than it should: a sentence each.
+pub(crate) fn reasons(service: &Value) -> Vec<String> {
+    let rows = list(service, "versions").map(VersionRow::of);
+    rows.flat_map(|row| row.reasons.into_iter().map(move |reason| format!("{}: {reason}", row.name))).collect()
+}
+
 fn shaped(rows: &[VersionRow], width: Option<usize>) -> String {
     let whole = whole(rows);
     let Some(width) = width.filter(|width| whole.width() > *width) else { return whole.render() };
@@ -147,7 +153,8 @@ impl VersionRow {
     }
 }
 
-fn numbers(version: &Value) -> [(String, TextTone); NUMBERS.len()] {
+/// The numbers of a version, in the order of the columns.
+pub(crate) fn numbers(version: &Value) -> [(String, TextTone); NUMBERS.len()] {
     let recent = &version["recent"];
     let errors = recent["error_ratio"].as_f64().map(|ratio| ratio * 100.0);
     let effective = number(&version["effective_weight"], 3);

@@ -16,7 +16,7 @@ use super::user_trials::unix_ms;
 use crate::proxy::report::awaited_request::AwaitedRequest;
 use crate::proxy::report::canary_sample::SampleOutcome;
 use crate::shared::canary_stats::ResponseSeen;
-use crate::stats::{CodeClass, FirstAttempt, RejectReason, UpstreamFailure};
+use crate::stats::{CodeClass, FirstAttempt, HiddenBy, RejectReason, UpstreamFailure};
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug)]
@@ -158,7 +158,14 @@ impl RequestContext {
             }
         }
         match &self.first_failed {
-            Some(first) => first.cell(&self.worker).first(FirstAttempt::Failed),
+            Some(first) => {
+                let failed = first.cell(&self.worker);
+                failed.first(FirstAttempt::Failed);
+                if matches!(outcome, RequestOutcome::Complete(_)) && class != CodeClass::ServerError {
+                    let same = first.version_index() == destination.version_index();
+                    failed.hidden(if same { HiddenBy::Retry } else { HiddenBy::Shield });
+                }
+            }
             None if is_own_shortage(reason) => {}
             None if self.attempt_failed || class == CodeClass::ServerError => cell.first(FirstAttempt::Failed),
             None => cell.first(FirstAttempt::Ok),

@@ -70,6 +70,35 @@ pub enum RollbackCause {
     Guardrail,
 }
 
+impl RollbackCause {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Errors,
+        Self::Latency,
+        Self::FailureCeiling,
+        Self::SlowCeiling,
+        Self::Responses,
+        Self::Metric,
+        Self::Route,
+        Self::Guardrail,
+    ];
+
+    /// The word for it in the API and in metrics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Errors => "errors",
+            Self::Latency => "latency",
+            Self::FailureCeiling => "errors_max",
+            Self::SlowCeiling => "slow_max",
+            Self::Responses => "responses",
+            Self::Metric => "metric",
+            Self::Route => "route",
+            Self::Guardrail => "guardrail",
+        }
+    }
+}
+
 /// Why a step is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -106,6 +135,45 @@ pub enum HoldReason {
         /// Those that are needed; `None` if no number would do, see [`super::JudgeSettings::requests_needed`].
         needed: Option<u64>,
     },
+}
+
+impl HoldReason {
+    /// The words of all of them.
+    pub const WORDS: [&'static str; 13] = [
+        "warming_up",
+        "baking",
+        "not_enough_data",
+        "suspicion",
+        "responses",
+        "metric",
+        "no_metric_data",
+        "guardrail",
+        "no_guardrail_data",
+        "budget",
+        "silent_replica",
+        "differences",
+        "baseline_ill",
+    ];
+
+    /// The word for it in the API and in metrics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Suspicion => "suspicion",
+            Self::Responses => "responses",
+            Self::Metric => "metric",
+            Self::NoMetricData => "no_metric_data",
+            Self::Guardrail => "guardrail",
+            Self::NoGuardrailData => "no_guardrail_data",
+            Self::Budget => "budget",
+            Self::SilentReplica => "silent_replica",
+            Self::Differences => "differences",
+            Self::BaselineUnhealthy => "baseline_ill",
+            Self::WarmingUp => "warming_up",
+            Self::Baking => "baking",
+            Self::NotEnoughData { .. } => "not_enough_data",
+        }
+    }
 }
 
 /// ln E of each test at one moment, times its part of the stake. The logarithm, because E itself can exceed what a

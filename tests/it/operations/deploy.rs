@@ -45,7 +45,7 @@ fn configs_of_containers_are_good_with_what_their_environment_says() {
 #[test]
 fn alerts_are_those_of_the_documents_and_prometheus_takes_them() {
     let rules = read("deploy/prometheus/rules.yml");
-    let documents = ["docs/releases.md", "docs/slo.md", "docs/chaos.md"].map(read).concat();
+    let documents = ["docs/releases.md", "docs/metrics.md", "docs/slo.md", "docs/chaos.md"].map(read).concat();
     let is_rule = |line: &&str| line.contains("- alert: ") || line.contains("- record: ") || line.contains("expr: ");
     let lines: Vec<&str> = rules.lines().filter(is_rule).collect();
     assert!(lines.len() > 10, "{rules}");

@@ -56,6 +56,12 @@ async fn what_was_counted_is_rendered() {
         format!("pointsman_first_attempts_total{{{shop},outcome=\"failed\"}} 0"),
         "pointsman_refusals_total{reason=\"overloaded\"} 0".to_owned(),
         "pointsman_tls_handshakes_total{kind=\"full\"} 0".to_owned(),
+        format!("pointsman_hidden_failures_total{{{shop},by=\"shield\"}} 0"),
+        "pointsman_request_duration_seconds_count{service=\"shop\",version=\"v1\"} 0".to_owned(),
+        "pointsman_rollout_endings_total{service=\"cart\",ending=\"rolled_back\",why=\"errors\"} 0".to_owned(),
+        "pointsman_requests_in_flight{service=\"cart\"} 0".to_owned(),
+        "pointsman_changes_total{action=\"rollback\"} 0".to_owned(),
+        "pointsman_judge_seconds_total 0".to_owned(),
     ] {
         assert!(text.lines().any(|found| found == line), "at zero from the beginning: {line} in\n{text}");
     }
@@ -118,6 +124,43 @@ async fn seconds_of_the_processor_have_fractions() {
         later = text.lines().find_map(|line| line.strip_prefix("process_cpu_seconds_total ")).unwrap().parse().unwrap();
     }
     assert!(later > seconds && later < seconds + 30.0, "{seconds}, then {later}");
+}
+
+#[tokio::test]
+async fn the_documents_name_every_label() {
+    let control = Control::start();
+    let text = control.get("/metrics").await.text;
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
+    let mut named = 0;
+    for line in text.lines().filter(|line| line.starts_with("pointsman_")) {
+        let Some((name, rest)) = line.split_once('{') else { continue };
+        let parts = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
+        let is_there = |name: &str| page.lines().find(|row| row.starts_with(&format!("| `{name}` |")));
+        let row = is_there(name).or_else(|| is_there(parts?));
+        let row = row.unwrap_or_else(|| panic!("docs/metrics.md: no row for {name}"));
+        for label in rest.split("\",").filter_map(|label| label.trim_start_matches('{').split_once('=')) {
+            assert!(
+                label.0 == "le" || row.contains(&format!("`{}`", label.0)),
+                "docs/metrics.md: {} in {row}",
+                label.0
+            );
+            named += 1;
+        }
+    }
+    assert!(named > 100, "{named} labels in {text}");
+}
+
+#[tokio::test]
+async fn revisions_are_counted_by_what_they_were_for() {
+    let control = Control::start();
+    let count = async |action: &str| {
+        let (text, name) = (control.get("/metrics").await.text, "pointsman_changes_total");
+        let series = format!("{name}{{action=\"{action}\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&series).map(str::to_owned))
+    };
+    assert_eq!(count("file").await.as_deref(), Some("1"), "the first one");
+    control.handle.reload(services(&[("shop", "v1=90 v2=10"), ("cart", "v1=100 v2=0")]), None).await.unwrap();
+    assert_eq!((count("file").await.as_deref(), count("shift").await.as_deref()), (Some("2"), Some("0")));
 }
 
 /// The rules for alerts that the documentation shows.

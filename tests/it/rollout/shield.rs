@@ -47,6 +47,8 @@ fn a_canary_that_fails_half_of_its_requests_costs_no_user_anything() {
     v2(&proxy, "pointsman_first_attempts_total", "outcome=\"failed\"", float(failed));
     v2(&proxy, "pointsman_first_attempts_total", "outcome=\"ok\"", float(calls - failed));
     v2(&proxy, "pointsman_retries_total", "reason=\"shield\"", float(failed));
+    v2(&proxy, "pointsman_hidden_failures_total", "by=\"shield\"", float(failed));
+    assert_eq!(proxy.metric("pointsman_hidden_failures_total", &["by=\"retry\""]), 0.0);
     proxy.await_metric("pointsman_first_attempts_total", &["version=\"v1\""], float(1_000 - calls));
     proxy.await_metric("pointsman_requests_total", &["code=\"2xx\""], 1_000.0);
 }

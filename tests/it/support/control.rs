@@ -82,7 +82,7 @@ impl Control {
             webhook_client,
             metrics_client: MetricsClient::default(),
             clock: Clock(Instant::now()),
-            notifier,
+            notifier: notifier.clone(),
             guardrails: Default::default(),
             slo: Default::default(),
             fleet: None,
@@ -90,24 +90,22 @@ impl Control {
             targets,
         });
         tokio::spawn(async move { controller.run(std::future::pending()).await });
-        let exporter = Arc::new(
-            Exporter::new(Sources {
-                logs: Default::default(),
-                slo: Default::default(),
-                supervisor: Default::default(),
-                rollouts: ends.gauges,
-                published,
-                registry: Arc::clone(&registry),
-                clock: Clock(Instant::now()),
-                config,
-                gitops: None,
-                fleet: None,
-                store_problem,
-                tls: Arc::default(),
-                jwt: None,
-            })
-            .unwrap(),
-        );
+        let exporter = Arc::new(Exporter::new(Sources {
+            deliveries: notifier.deliveries(),
+            logs: Default::default(),
+            slo: Default::default(),
+            supervisor: Default::default(),
+            rollouts: ends.gauges,
+            published,
+            registry: Arc::clone(&registry),
+            clock: Clock(Instant::now()),
+            config,
+            gitops: None,
+            fleet: None,
+            store_problem,
+            tls: Arc::default(),
+            jwt: None,
+        }));
         let listener = AdminListener::bind(address).unwrap();
         let address = listener.address().unwrap();
         let access = Arc::new(Access::new(&address, access).unwrap());

@@ -24,6 +24,7 @@ pub(crate) mod page;
 pub(crate) mod peers;
 pub(crate) mod pki;
 pub(crate) mod process;
+pub(crate) mod prometheus;
 pub(crate) mod proxy;
 pub(crate) mod relay;
 pub(crate) mod release;

@@ -1,4 +1,4 @@
-//! The terminal: what the view means in colours, and what keys mean.
+//! The terminal that a view is drawn on: what its tones are in colours, its keys, and how it is put back.
 //!
 //! Lines are written one below the other by escape sequences, and each is cleared to its end, so that nothing flickers.
 //! A widget library would lay out and compare cells for a view that is a list of lines. What is changed of the terminal
@@ -13,17 +13,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossterm::cursor::{Hide, MoveTo, Show};
-use crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event;
 use crossterm::style::{Attribute, Color, ContentStyle, PrintStyledContent, StyledContent};
 use crossterm::terminal::{
     self, BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
 };
 use crossterm::{execute, queue};
 
-use super::Event;
-use super::operator::DemoChange;
-use super::shop_version::ShopVersion;
-use super::view::{ViewLine, ViewSize, ViewTone};
+use super::view_line::{ViewLine, ViewSize, ViewTone};
 use crate::cli::layout::width_of;
 
 /// How soon the keyboard's thread notices that it is to end.
@@ -32,15 +29,15 @@ const KEY_WAIT: Duration = Duration::from_millis(100);
 /// How often it is looked at the end whether that thread has noticed.
 const LAST_LOOKS: u32 = 10;
 
-/// A key that means something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DemoKey {
-    /// End.
-    Quit,
-    /// Move the traffic.
-    Change(DemoChange),
-    /// The window has another size.
-    Redraw,
+/// What becomes of keys: what an event of the terminal means, if anything, and what is said when the terminal is gone.
+#[derive(Debug)]
+pub(crate) struct Keyboard<E> {
+    /// Where it is said.
+    pub(crate) events: Sender<E>,
+    /// What an event means.
+    pub(crate) meaning: fn(&event::Event) -> Option<E>,
+    /// The terminal is gone.
+    pub(crate) gone: E,
 }
 
 /// The terminal while it is ours.
@@ -97,11 +94,11 @@ impl Screen {
     ///
     /// # Errors
     /// When the terminal cannot be drawn on; then nothing is changed.
-    pub(crate) fn open(events: Sender<Event>, colours: bool) -> io::Result<Self> {
+    pub(crate) fn open<E: Send + 'static>(keyboard: Keyboard<E>, colours: bool) -> io::Result<Self> {
         let taken = TakenTerminal::new()?;
         let closing = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&closing);
-        let keyboard = thread::Builder::new().name("keyboard".to_owned()).spawn(move || read_keys(&events, &until))?;
+        let keyboard = thread::Builder::new().name("keyboard".to_owned()).spawn(move || read_keys(keyboard, &until))?;
         Ok(Self { taken, colours, closing, keyboard })
     }
 
@@ -146,51 +143,22 @@ impl Screen {
 }
 
 /// Reads keys until `closing`, or until the receiver or the terminal is gone.
-fn read_keys(events: &Sender<Event>, closing: &AtomicBool) {
+fn read_keys<E>(keyboard: Keyboard<E>, closing: &AtomicBool) {
+    let Keyboard { events, meaning, gone } = keyboard;
     while !closing.load(Ordering::Relaxed) {
         let event = match event::poll(KEY_WAIT) {
             Ok(false) => continue,
             Ok(true) => event::read(),
             Err(error) => Err(error),
         };
-        let event = match event {
-            Ok(event) => meaning(&event).map(Event::Key),
-            Err(_gone) => Some(Event::End),
+        let Ok(event) = event else {
+            // The receiver is gone when the view is closed already.
+            events.send(gone).ok();
+            return;
         };
-        let gone = event == Some(Event::End);
-        if event.is_some_and(|event| events.send(event).is_err()) || gone {
+        if meaning(&event).is_some_and(|event| events.send(event).is_err()) {
             return;
         }
-    }
-}
-
-fn meaning(event: &event::Event) -> Option<DemoKey> {
-    match event {
-        event::Event::Key(key) if key.kind == KeyEventKind::Press => key_meaning(*key),
-        event::Event::Resize(..) => Some(DemoKey::Redraw),
-        event::Event::Key(_) | event::Event::FocusGained | event::Event::FocusLost | event::Event::Mouse(_) => None,
-    }
-}
-
-/// What a key does; none: nothing.
-fn key_meaning(key: KeyEvent) -> Option<DemoKey> {
-    if key.modifiers.contains(KeyModifiers::CONTROL) {
-        return matches!(key.code, KeyCode::Char('c' | 'd')).then_some(DemoKey::Quit);
-    }
-    if key.code == KeyCode::Esc {
-        return Some(DemoKey::Quit);
-    }
-    let KeyCode::Char(letter) = key.code else { return None };
-    match letter {
-        'q' => Some(DemoKey::Quit),
-        'f' => Some(DemoKey::Change(DemoChange::Flip(ShopVersion::V2))),
-        'r' => Some(DemoKey::Change(DemoChange::Rollback)),
-        '0' => Some(DemoKey::Change(DemoChange::Flip(ShopVersion::V1))),
-        '1'..='9' => {
-            let tens = letter.to_digit(10).and_then(|digit| u8::try_from(digit).ok())?;
-            Some(DemoKey::Change(DemoChange::Shift(tens * 10)))
-        }
-        _ => None,
     }
 }
 
@@ -239,6 +207,7 @@ fn style(tone: ViewTone, colours: bool) -> ContentStyle {
         ViewTone::Title => with(Attribute::Bold),
         ViewTone::Command | ViewTone::V1 => coloured(Color::DarkCyan),
         ViewTone::V2 => coloured(Color::DarkYellow),
+        ViewTone::Warn => coloured(Color::DarkYellow),
         ViewTone::Good => coloured(Color::DarkGreen),
         ViewTone::Bad => ContentStyle { attributes: Attribute::Bold.into(), ..coloured(Color::DarkRed) },
     }
@@ -246,12 +215,8 @@ fn style(tone: ViewTone, colours: bool) -> ContentStyle {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::Span;
+    use super::super::view_line::Span;
     use super::*;
-
-    fn press(code: KeyCode, modifiers: KeyModifiers) -> Option<DemoKey> {
-        meaning(&event::Event::Key(KeyEvent::new(code, modifiers)))
-    }
 
     fn shown(lines: &[&str], width: usize, height: usize) -> String {
         let line = |text: &&str| ViewLine(vec![Span { text: (*text).to_owned(), tone: ViewTone::Plain }]);
@@ -278,21 +243,6 @@ mod tests {
         let once = out.clone();
         give_back(&mut out, &taken).expect("nothing to do");
         assert_eq!(out, once);
-    }
-
-    #[test]
-    fn keys() {
-        let plain = |letter| press(KeyCode::Char(letter), KeyModifiers::NONE);
-        assert_eq!(plain('1'), Some(DemoKey::Change(DemoChange::Shift(10))));
-        assert_eq!(plain('9'), Some(DemoKey::Change(DemoChange::Shift(90))));
-        assert_eq!(plain('0'), Some(DemoKey::Change(DemoChange::Flip(ShopVersion::V1))));
-        assert_eq!(plain('f'), Some(DemoKey::Change(DemoChange::Flip(ShopVersion::V2))));
-        assert_eq!(plain('r'), Some(DemoKey::Change(DemoChange::Rollback)));
-        assert_eq!(plain('x'), None);
-        assert_eq!(plain('q'), Some(DemoKey::Quit));
-        assert_eq!(press(KeyCode::Esc, KeyModifiers::NONE), Some(DemoKey::Quit));
-        assert_eq!(press(KeyCode::Char('c'), KeyModifiers::CONTROL), Some(DemoKey::Quit));
-        assert_eq!(press(KeyCode::Char('r'), KeyModifiers::CONTROL), None, "not a rollback");
     }
 
     #[test]
