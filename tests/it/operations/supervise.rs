@@ -79,7 +79,7 @@ fn a_task_of_the_control_plane_that_dies_is_told_and_begun_again_and_no_request_
     // The others have a test of their own.
     let threads = ["log", "access log", "worker-0", "worker-1", "writer", "ledger", "control"];
     let tasks: Vec<&str> = names.iter().copied().filter(|name| !threads.contains(name)).collect();
-    assert_eq!((names.len(), tasks.len()), (24, 17), "{names:?}");
+    assert_eq!((names.len(), tasks.len()), (23, 16), "{names:?}");
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut kept = Client::to(patient.process.listener);

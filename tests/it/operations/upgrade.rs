@@ -349,7 +349,8 @@ fn half_a_saved_config_is_waited_for() {
 
 #[test]
 fn files_that_are_not_whole_in_time_refuse_an_upgrade() {
-    let (text, half) = two_services(nowhere(), "upgrade_timeout = \"10s\"");
+    // Well below the time after which a file counts as whole although its writer has it open still.
+    let (text, half) = two_services(nowhere(), "upgrade_timeout = \"6s\"");
     let place = Place::new(&text);
     let token = place.folder.path().join("token");
     std::fs::write(&token, "the-first-token").unwrap();
@@ -359,7 +360,7 @@ fn files_that_are_not_whole_in_time_refuse_an_upgrade() {
     let mut process = place.start();
     process.admin = AdminClient::new(&process.admin_address.to_string(), Some("the-first-token".to_owned())).unwrap();
     for (path, first, whole, what) in [
-        (place.config(), &text[..half], &*text, "the config file: not whole within proxy.upgrade_timeout, 10s"),
+        (place.config(), &text[..half], &*text, "the config file: not whole within proxy.upgrade_timeout, 6s"),
         (token, "the-second", "the-first-token", "certificates and tokens: not whole within"),
     ] {
         let old = process.id();
