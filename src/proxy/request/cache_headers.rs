@@ -38,6 +38,12 @@ pub(crate) fn keep_private(headers: &mut Headers) {
     headers.insert(CACHE_CONTROL, kept.join(&b", "[..]));
 }
 
+/// No cache keeps the response, whatever was said of it before.
+pub(crate) fn keep_out(headers: &mut Headers) {
+    headers.retain(|name| !name.ends_with(b"cdn-cache-control") && name != b"surrogate-control");
+    headers.insert(CACHE_CONTROL, "no-store");
+}
+
 /// The elements of a list, but for empty ones; `None` if a quoted string has no end.
 fn directives(list: &[u8]) -> Option<Vec<&[u8]>> {
     let (mut quoted, mut escaped) = (false, false);

@@ -14,7 +14,7 @@ use super::edge_request::{EditFacts, edit_reply};
 use super::header_edits::RequestId;
 use super::local_reply::LocalReply;
 use super::route_query::RouteQuery;
-use crate::message::known_headers::{CACHE_CONTROL, VARY, X_FORWARDED_PROTO, X_REQUEST_ID};
+use crate::message::known_headers::{VARY, X_FORWARDED_PROTO, X_REQUEST_ID};
 use crate::message::{Headers, RequestHead};
 use crate::stats::RejectReason;
 use crate::table::Service;
@@ -28,22 +28,26 @@ pub(crate) fn by_rule(service: &Service, rule: u16, query: &RouteQuery<'_>) -> E
     let Some(definition) = service.spec.rules.get(usize::from(rule)) else { return not_there() };
     let reply = match &definition.target {
         RuleTarget::Respond(RuleResponse::Page(page)) => Ok(ConfiguredReply::of_page(page)),
-        RuleTarget::Respond(RuleResponse::Redirect(redirect)) => of_redirect(redirect, query).map(|mut reply| {
-            if definition.when.asks_who() {
-                // By its URL alone a cache would send everybody there.
-                reply.headers.append(CACHE_CONTROL, "no-store");
-            }
-            reply
-        }),
+        RuleTarget::Respond(RuleResponse::Redirect(redirect)) => of_redirect(redirect, query),
         RuleTarget::Version(_) | RuleTarget::Split => return not_there(),
     };
     match reply {
         Ok(mut reply) => {
             let headers = &mut reply.headers;
             let edge = service.spec.edge.as_deref();
-            let edits = edge.into_iter().flat_map(|edge| edge.edits(None, Some(rule)));
             let facts = ReplyFacts { view: query, service };
-            edit_reply(headers, edits, || facts.of_edits());
+            edit_reply(headers, edge.into_iter().map(|edge| &edge.service), || facts.of_edits());
+            // What is said of the pages of a service is not said of those in their place. And by its URL alone a cache
+            // would send everybody where a rule sends some; all rules before this one decide that it is its turn.
+            let is_page = matches!(definition.target, RuleTarget::Respond(RuleResponse::Page(_)));
+            let asks_who = service.spec.rules.iter().take(usize::from(rule) + 1).any(|rule| rule.when.asks_who());
+            if is_page || asks_who {
+                cache_headers::keep_out(headers);
+            }
+            edit_reply(headers, edge.and_then(|edge| edge.of_rule(Some(rule))).into_iter(), || facts.of_edits());
+            if asks_who && !is_page {
+                cache_headers::keep_out(headers);
+            }
             facts.tell_id(headers);
             if let Some(vary) = &service.vary {
                 cache_headers::note_vary(headers, vary);

@@ -10,11 +10,12 @@ use http_body_util::Full;
 
 use super::admit::host::Host;
 use super::admit::{AdmitSettings, client_address};
+use super::cache_headers;
 use super::context::RequestContext;
 use super::edge_request::{EditFacts, edit_reply};
 use super::header_edits::RequestId;
 use super::local_reply::{ErrorFormat, FaultParty, LocalReply, accepted_types};
-use crate::message::known_headers::{ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, VARY, X_REQUEST_ID};
+use crate::message::known_headers::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, VARY, X_REQUEST_ID};
 use crate::message::{Headers, RequestHead, Response};
 use crate::proxy::worker::Snapshot;
 use crate::stats::RejectReason;
@@ -66,6 +67,8 @@ pub(crate) fn dress(
             revision: place.table.revision,
         };
         edit_reply(&mut response.headers, [&edge.service].into_iter(), facts);
+        // What is said of the pages of a service is not said of its failures: they must not outlive their cause.
+        cache_headers::keep_out(&mut response.headers);
     }
     if service.spec.policy.request_id_to_clients.has(failed.admit.trusts(failed.peer)) {
         response.headers.insert(X_REQUEST_ID, id());
@@ -106,7 +109,6 @@ fn put_page(response: &mut Response<Full<Bytes>>, page: &ErrorPage, asked: &Head
     let headers = &mut response.headers;
     headers.insert(CONTENT_TYPE, &content.kind);
     headers.insert(CONTENT_LENGTH, content.bytes.len().to_string());
-    headers.insert(CACHE_CONTROL, "no-store");
     headers.append(VARY, ACCEPT.as_str());
     response.body = Full::new(content.bytes.clone());
 }

@@ -67,7 +67,8 @@ fn an_error_has_the_page_of_its_status_in_the_form_that_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     write_pages(folder.path());
     let path = folder.path().join("pointsman.toml");
-    let more = PAGES.to_owned() + "response_headers = { set = { \"x-site\" = \"shop\" } }\n";
+    let more =
+        PAGES.to_owned() + "response_headers = { set = { \"x-site\" = \"shop\", \"cache-control\" = \"public\" } }\n";
     fs::write(&path, config(address, address, &more)).unwrap();
     let process = Process::start(&path);
     for (accept, kind, text) in [

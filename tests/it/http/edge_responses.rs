@@ -7,7 +7,7 @@ use crate::support::{Origin, Setup, client, get, with};
 /// A maintenance page for all but the staff.
 const SORRY: &str = r#"
 rules = [{ name = "sorry", when = { path = { prefix = "/" }, not = { header = { "x-staff" = "yes" } } }, respond = { status = 503, text = "back soon\n", retry_after = "2m" }, response_headers = { set = { "x-page" = "sorry" } } }]
-response_headers = { set = { "strict-transport-security" = "max-age=60" } }
+response_headers = { set = { "strict-transport-security" = "max-age=60", "cache-control" = "public, max-age=31536000", "cdn-cache-control" = "max-age=9" } }
 "#;
 
 #[test]
@@ -20,6 +20,7 @@ fn a_page_is_the_response_to_every_kind_of_request_and_no_endpoint_is_asked() {
     assert_eq!((answer.status, answer.text().as_str()), (503, "back soon\n"));
     assert_eq!((line("content-type"), line("content-length")), ("text/plain; charset=utf-8".into(), "10".into()));
     assert_eq!((line("retry-after"), line("cache-control")), ("120".into(), "no-store".into()));
+    assert_eq!(answer.header("cdn-cache-control"), None, "what is said of assets is not said of this page");
     assert_eq!((line("x-page"), line("strict-transport-security")), ("sorry".into(), "max-age=60".into()));
     // A cache that keeps it all the same must not give it to the staff.
     assert_eq!(line("vary"), "x-staff");

@@ -72,6 +72,9 @@ const WANTED: &str = "a URL such as \"https://shop.example.com{path}{query}\" or
 /// and so does `{path}`; two of them begin a host.
 fn check_beginning(text: &str, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<(), ErrorGuaranteed> {
     let bad = |remedy: &str| Err(Mismatch::new(format!("{text:?}"), WANTED, remedy));
+    // A request without a query leaves nothing in its place, and browsers leave out what controls.
+    let rendered = text.replace("{query}", "");
+    let text = if text.contains(char::is_control) { "" } else { rendered.as_str() };
     let begins_with_slash =
         |text: &str| text.starts_with(['/', '\\']) || text.starts_with("{path}") || text.starts_with("{rest}");
     let found = if let Some(rest) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) {
@@ -107,6 +110,10 @@ mod tests {
     #[test]
     fn no_text_of_a_client_can_become_the_host() {
         for (text, good) in [
+            ("/{query}{path}", false),
+            ("/{query}/x", false),
+            ("/\t{path}", false),
+            ("https://{query}{path}", false),
             ("https://a.example{path}{query}", true),
             ("https://{host}{path}", true),
             ("https://{host}:8443{path}", true),
