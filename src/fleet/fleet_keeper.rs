@@ -224,6 +224,12 @@ impl FleetKeeper {
         let missed = etcd_words::from(&self.keys.revision(known + 1), &self.keys.revisions());
         let missed = self.client.range(&missed).await?;
         let update = self.keys.update(live.kvs.iter().chain(&missed.kvs)).map_err(|bad| refused(&bad))?;
+        let found = update.as_ref().and_then(|update| update.state.as_ref());
+        if mark.fleet.is_empty() || found.is_none_or(|state| state.fleet == mark.fleet) {
+            // Also who does not follow what is there knows who else there is.
+            let members = self.keys.members(&live.kvs);
+            self.facts.send_modify(|facts| facts.members = members);
+        }
         match update.filter(|update| update.state.is_some()) {
             Some(mut update) => {
                 let last = update.state.as_ref().map_or(0, |state| state.revision);
@@ -231,14 +237,11 @@ impl FleetKeeper {
                 self.put_in_force(update).await?;
             }
             None if mark.fleet.is_empty() => self.seed().await?,
-            None => return Err(Apart::Refused(gone(&self.config.prefix))),
+            None => {
+                self.report_apart().await?;
+                return Err(Apart::Refused(gone(&self.config.prefix)));
+            }
         }
-        let members = live.kvs.iter().filter_map(|pair| {
-            let Some(FleetKey::Member(name)) = self.keys.read(&pair.key) else { return None };
-            Some((name.to_owned(), serde_json::from_str(&pair.value).ok()?))
-        });
-        let members = members.collect();
-        self.facts.send_modify(|facts| facts.members = members);
         let leader = live.kvs.iter().find(|pair| self.keys.read(&pair.key) == Some(FleetKey::Leader));
         self.note_leader(leader);
         self.seen = live.header.revision;
@@ -254,20 +257,20 @@ impl FleetKeeper {
     }
 
     async fn put_in_force(&mut self, update: FleetUpdate) -> Result<(), Apart> {
-        match self.handle.fleet_news(Box::new(update)).await? {
-            Ok(standing) => self.note_standing(&standing),
-            Err(refusal) => {
-                if matches!(refusal, FleetRefusal::Back { .. }) {
-                    // One that has less learns who has more.
-                    let standing = self.handle.fleet_standing().await?;
-                    self.note_standing(&standing);
-                    self.hold_lease().await?;
-                    self.report(true).await?;
-                }
-                return Err(Apart::Refused(refusal.to_string()));
-            }
+        let news = self.handle.fleet_news(Box::new(update)).await?;
+        if let Err(FleetRefusal::Back { .. }) = news {
+            self.report_apart().await?;
         }
+        self.note_standing(&news.map_err(|refusal| Apart::Refused(refusal.to_string()))?);
         Ok(())
+    }
+
+    /// Says what this replica has although it does not follow what is there: one that has less learns who has more.
+    async fn report_apart(&mut self) -> Result<(), Apart> {
+        let standing = self.handle.fleet_standing().await?;
+        self.note_standing(&standing);
+        self.hold_lease().await?;
+        self.report(true).await
     }
 
     fn note_standing(&mut self, standing: &FleetStanding) {

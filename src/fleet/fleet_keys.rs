@@ -3,6 +3,8 @@
 //! Below `live/` is what everybody follows: the document, the rollouts, the members and the leader. Revisions are
 //! beside it, so that a replica that comes back does not read those that it has.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::etcd_words::EtcdPair;
@@ -124,6 +126,16 @@ impl FleetKeys {
                 _ => None,
             },
         }
+    }
+
+    /// The replicas that pairs say are there. What is none of ours is left out.
+    #[must_use]
+    pub(crate) fn members(&self, pairs: &[EtcdPair]) -> BTreeMap<String, FleetMember> {
+        let member = |pair: &EtcdPair| {
+            let Some(FleetKey::Member(name)) = self.read(&pair.key) else { return None };
+            Some((name.to_owned(), serde_json::from_str(&pair.value).ok()?))
+        };
+        pairs.iter().filter_map(member).collect()
     }
 
     /// What pairs say of the traffic; none: nothing.

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::forge_request::{CommitState, CommitStatus};
 use crate::config::{Forge, StatusConfig};
 use crate::files::watcher::in_background;
+use crate::fleet::fleet_facts::FleetState;
 use crate::fleet::fleet_handle::FleetHandle;
 use crate::outbound::secret::Secret;
 use crate::outbound::webhook::{WebhookClient, WebhookError};
@@ -194,7 +195,8 @@ impl StatusReporter {
         // What was noted while none led was told by none.
         let mut led = None;
         while timeout(LOOK, &mut elected).await.is_err() {
-            if fleet.leader().is_some() {
+            let is_together = fleet.facts.borrow().standing == FleetState::Together;
+            if is_together && fleet.leader().is_some() {
                 led = Some(Instant::now());
             }
             if let Some(led) = led {

@@ -29,6 +29,8 @@ struct KnownReplica {
     answered: u64,
     /// When that was, or when it was asked first.
     heard: Instant,
+    /// Whether it has said everything once.
+    known: bool,
     /// Why it does not answer.
     fault: Option<Arc<str>>,
 }
@@ -55,6 +57,11 @@ impl ExchangeBoard {
         timeout(CATCH_UP, replicas.wait_for(|replicas| replicas.values().all(known))).await.ok();
     }
 
+    /// Whether all others that answer have said everything once.
+    pub(crate) fn heard_all(&self) -> bool {
+        self.replicas.borrow().values().all(|replica| replica.known || replica.fault.is_some())
+    }
+
     /// The number of the last wish, now and later.
     pub(crate) fn wishes(&self) -> watch::Receiver<u64> {
         self.wishes.subscribe()
@@ -66,7 +73,7 @@ impl ExchangeBoard {
         self.replicas.send_modify(|replicas| {
             replicas.retain(|name, _| names.contains(&name));
             for name in names {
-                let new = || KnownReplica { answered: 0, heard: now, fault: None };
+                let new = || KnownReplica { answered: 0, heard: now, known: false, fault: None };
                 replicas.entry((*name).clone()).or_insert_with(new);
             }
         });
@@ -79,7 +86,7 @@ impl ExchangeBoard {
                 if replica.fault.take().is_some() {
                     tracing::info!(replica = name, "a replica says again whom it has counted");
                 }
-                (replica.answered, replica.heard) = (wish, Instant::now());
+                (replica.answered, replica.heard, replica.known) = (wish, Instant::now(), true);
             }
         });
     }

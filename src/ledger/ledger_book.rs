@@ -89,7 +89,7 @@ impl LedgerBook {
                 None => self.begin(&key, spec, now_ms),
             }
         }
-        self.look_again(true, now_ms);
+        self.look_soon();
     }
 
     fn begin(&mut self, key: &TrialKey, spec: Arc<ExperimentSpec>, now_ms: u64) {
@@ -104,6 +104,9 @@ impl LedgerBook {
         };
         match trial {
             Ok(mut trial) => {
+                // The books of the run before are closed with its successor's first words: it hears no more.
+                let before = self.trials.values_mut().filter(|before| is_same_experiment(&before.key, key));
+                before.for_each(|before| before.closing = false);
                 if self.exchange.shares {
                     trial.state.tell_changes(rand::random());
                 }
@@ -292,6 +295,7 @@ impl LedgerBook {
         if self.path.is_none() {
             return Ok(());
         }
+        self.wait_no_more();
         let committed = self.commit();
         self.slot = FileSlot::HandedOver;
         self.trials.retain(|key, _| run_of(key).is_none());
@@ -339,6 +343,10 @@ fn run_of(key: &TrialKey) -> Option<(&str, u64)> {
         TrialKey::Experiment { name, since } => Some((name.as_str(), *since)),
         TrialKey::Rollout { .. } => None,
     }
+}
+
+fn is_same_experiment(one: &TrialKey, other: &TrialKey) -> bool {
+    run_of(one).zip(run_of(other)).is_some_and(|((one, _), (other, _))| one == other)
 }
 
 fn sentence_of(key: &TrialKey) -> String {

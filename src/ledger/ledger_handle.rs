@@ -174,7 +174,7 @@ pub(crate) enum LedgerCall {
     Share,
     Asks(String, oneshot::Sender<TrialsQuestion>),
     Tell(TrialsQuestion, oneshot::Sender<TrialsAnswer>),
-    Hear(TrialsAnswer, oneshot::Sender<Vec<String>>),
+    Hear(TrialsAnswer, oneshot::Sender<HeardTrials>),
     Latest(Name, oneshot::Sender<Result<Option<TrialCounts>, LedgerError>>),
     CountsOf(TrialKey, oneshot::Sender<Result<Option<TrialCounts>, LedgerError>>),
     Runs(Name, oneshot::Sender<Result<Vec<TrialCounts>, LedgerError>>),
@@ -182,6 +182,15 @@ pub(crate) enum LedgerCall {
     Facts(oneshot::Sender<LedgerFacts>),
     HandOver(oneshot::Sender<Result<(), LedgerError>>),
     TakeBack(oneshot::Sender<Result<(), LedgerError>>),
+}
+
+/// What came of what another replica has told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HeardTrials {
+    /// Whether it has more to tell.
+    pub(crate) more: bool,
+    /// The trials of which it counts something else.
+    pub(crate) others: Vec<String>,
 }
 
 /// Events to be recorded.
@@ -227,7 +236,8 @@ impl LedgerHandle {
         match (self.try_record(RecordCall { events, unless_unheard: again.is_some() }).await, again) {
             (Err(LedgerError::Unheard), Some(events)) => {
                 self.exchange.catch_up().await;
-                self.try_record(RecordCall { events, unless_unheard: false }).await
+                // One that has not been heard since this process began may know them: the sender comes again.
+                self.try_record(RecordCall { events, unless_unheard: !self.exchange.heard_all() }).await
             }
             (recorded, _) => recorded,
         }
@@ -266,11 +276,11 @@ impl LedgerHandle {
         self.ask(|answer| LedgerCall::Tell(question, answer)).await
     }
 
-    /// Takes what another replica has told; the trials of which it counts something else.
+    /// Takes what another replica has told.
     ///
     /// # Errors
     /// [`LedgerError`] when it has ended, or does not answer.
-    pub(crate) async fn hear(&self, told: TrialsAnswer) -> Result<Vec<String>, LedgerError> {
+    pub(crate) async fn hear(&self, told: TrialsAnswer) -> Result<HeardTrials, LedgerError> {
         self.ask(|answer| LedgerCall::Hear(told, answer)).await
     }
 

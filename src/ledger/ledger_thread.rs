@@ -193,6 +193,7 @@ impl LedgerThread {
             self.turn(call, &mut due);
         }
         while self.take_in() {}
+        self.book.wait_no_more();
         if self.book.commit().is_err() {
             tracing::error!("what experiments have counted since the last commit is lost with this process");
         }
@@ -227,6 +228,7 @@ impl LedgerThread {
     fn turn(&mut self, first: Option<LedgerCall>, due: &mut Option<Instant>) {
         self.follow();
         self.take_in();
+        self.book.look_after_exchange(now_ms());
         let now = Instant::now();
         let is_due = due.is_some_and(|due| due <= now);
         if is_due && self.book.is_troubled() {
@@ -291,9 +293,9 @@ impl LedgerThread {
                 None => answers.push((answer, self.book.record(&events))),
             },
             LedgerCall::Share => self.book.share(),
-            LedgerCall::Asks(replica, answer) => drop(answer.send(self.book.asks(&replica, now_ms()))),
+            LedgerCall::Asks(replica, answer) => drop(answer.send(self.book.asks(&replica))),
             LedgerCall::Tell(question, answer) => drop(answer.send(self.book.tell(&question))),
-            LedgerCall::Hear(told, answer) => drop(answer.send(self.book.hear(&told, now_ms()))),
+            LedgerCall::Hear(told, answer) => drop(answer.send(self.book.hear(&told))),
             LedgerCall::Latest(experiment, answer) => drop(answer.send(self.book.latest(&experiment))),
             LedgerCall::CountsOf(trial, answer) => drop(answer.send(self.book.counts_of(&trial))),
             LedgerCall::Runs(experiment, answer) => drop(answer.send(self.book.runs(&experiment))),

@@ -96,7 +96,8 @@ impl TrialExchange {
             .filter(|(name, _)| **name != facts.name)
             .map(|(name, member)| (name, MemberIdentity::of(member)))
             .collect();
-        self.asked.retain(|name, asked| others.get(name) == Some(&asked.member));
+        // One that has ended by a bug is begun again.
+        self.asked.retain(|name, asked| others.get(name) == Some(&asked.member) && !asked.asking.is_finished());
         let names: Vec<_> = others.keys().copied().collect();
         self.ledger.exchange().set_replicas(&names);
         for (name, member) in &others {

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use super::MemberIdentity;
 use crate::fleet::fleet_handle::FleetHandle;
 use crate::fleet::replica_client::{ReplicaCall, ReplicaClient, ReplicaFault};
-use crate::ledger::ledger_handle::{LedgerError, LedgerHandle};
+use crate::ledger::ledger_handle::{HeardTrials, LedgerError, LedgerHandle};
 use crate::ledger::told_trials::TrialsAnswer;
 use crate::problem::chain;
 
@@ -19,8 +19,10 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// So much is added by each replica of a larger one: each has all others to answer.
 const EACH: Duration = Duration::from_millis(100);
 
-/// Time between two questions when an event waits for the answer.
-const HASTE: Duration = Duration::from_millis(20);
+/// Time between two questions when an event waits for the answer, and what each replica adds to that: events of users
+/// who are in no experiment come all the time, and each question is a commit over there.
+const HASTE: Duration = Duration::from_millis(100);
+const HASTE_OF_EACH: Duration = Duration::from_millis(20);
 
 /// Longest wait for an answer.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
@@ -61,7 +63,7 @@ impl TrialAsker {
                     board.note_heard(&self.name, wish);
                     // Ended early by a wish.
                     timeout(self.period(), wishes.changed()).await.ok();
-                    sleep(HASTE).await;
+                    sleep(HASTE.max(HASTE_OF_EACH.saturating_mul(self.replicas()))).await;
                 }
                 Err(fault) => {
                     board.note_fault(&self.name, chain(&fault));
@@ -71,9 +73,12 @@ impl TrialAsker {
         }
     }
 
+    fn replicas(&self) -> u32 {
+        u32::try_from(self.fleet.facts.borrow().members.len()).unwrap_or(u32::MAX)
+    }
+
     fn period(&self) -> Duration {
-        let replicas = u32::try_from(self.fleet.facts.borrow().members.len()).unwrap_or(u32::MAX);
-        PERIOD.max(EACH.saturating_mul(replicas))
+        PERIOD.max(EACH.saturating_mul(self.replicas()))
     }
 
     /// Asks for what is new until there is nothing more.
@@ -91,12 +96,9 @@ impl TrialAsker {
             if answer.replica != self.member.replica {
                 return Err(ReplicaFault::Other(self.member.address.clone().unwrap_or_default()).into());
             }
-            let more = answer.trials.iter().any(|trial| trial.more);
-            if let Some(other) = self.ledger.hear(answer).await?.first() {
-                return Err(ExchangeFault::Metrics(other.clone()));
-            }
+            let HeardTrials { more, others } = self.ledger.hear(answer).await?;
             if !more {
-                return Ok(());
+                return others.first().map_or(Ok(()), |other| Err(ExchangeFault::Metrics(other.clone())));
             }
         }
     }

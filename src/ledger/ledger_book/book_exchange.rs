@@ -1,8 +1,8 @@
 //! What other replicas of a fleet are asked for and told, and what waits for what they say.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
-use super::super::ledger_handle::UserEvent;
+use super::super::ledger_handle::{HeardTrials, UserEvent};
 use super::super::open_trial::OpenTrial;
 use super::super::seen::{Seen, TrialKey};
 use super::super::told_trials::{AnsweredTrial, AskedTrial, TrialsAnswer, TrialsQuestion, measured};
@@ -15,6 +15,9 @@ const TOLD_MAX: usize = 10_000;
 /// For so long what was seen waits for what comes from another replica: a few times what it takes to be told.
 const WAITS_MS: u64 = 5_000;
 
+/// What waits is looked at no more often than this: there may be much of it.
+const LOOK_MS: u64 = 250;
+
 /// So much waits at the most, some 3 MiB.
 const WAITING_MAX: usize = 65_536;
 
@@ -26,6 +29,10 @@ const CLOSES_MS: u64 = 10_000;
 pub(super) struct BookExchange {
     /// Whether there is one.
     pub(super) shares: bool,
+    /// When what waits was looked at last.
+    looked_ms: u64,
+    /// Whether there are users since who were not known then.
+    new_users: bool,
     /// Requests of users whom no replica has exposed, as far as it is known, and what was seen of trials that are not
     /// known yet.
     waiting: VecDeque<Seen>,
@@ -39,10 +46,17 @@ impl LedgerBook {
     }
 
     /// What a replica is to be asked.
-    pub(in crate::ledger) fn asks(&mut self, replica: &str, now_ms: u64) -> TrialsQuestion {
-        self.let_go(now_ms);
+    pub(in crate::ledger) fn asks(&mut self, replica: &str) -> TrialsQuestion {
         let asked = |trial: &OpenTrial| AskedTrial::new(&trial.key, trial.state.heard(replica));
         TrialsQuestion { trials: self.trials.values().map(asked).collect() }
+    }
+
+    /// What there is to do from time to time.
+    pub(in crate::ledger) fn look_after_exchange(&mut self, now_ms: u64) {
+        if self.exchange.shares {
+            self.let_go(now_ms);
+            self.look_again(now_ms);
+        }
     }
 
     /// Ends the runs that have been kept open for the last words of others.
@@ -58,33 +72,34 @@ impl LedgerBook {
             // What was seen until now: an event may wait for it. If it cannot be kept, it is told once it is.
             self.commit().ok();
         }
-        let mut trials = Vec::new();
+        let (mut trials, mut told) = (Vec::new(), BTreeSet::new());
         for asked in &question.trials {
-            let Some(trial) = asked.trial.key().and_then(|key| self.trials.get_mut(&key)) else { continue };
+            let Some(key) = asked.trial.key().filter(|key| told.insert(key.clone())) else { continue };
+            let Some(trial) = self.trials.get_mut(&key) else { continue };
             if trial.run().is_none() {
                 // In memory only: all of it is kept as well as it ever will be.
                 trial.state.set_saved();
             }
-            let told = trial.state.tell(asked.heard(), TOLD_MAX);
-            trials.push(AnsweredTrial::new(&trial.key, trial.state.spec(), told));
+            let said = trial.state.tell(asked.heard(), TOLD_MAX);
+            trials.push(AnsweredTrial::new(&trial.key, trial.state.spec(), said));
         }
         TrialsAnswer { replica: String::new(), trials }
     }
 
-    /// Takes what another replica has told; the trials of which it counts something else.
-    pub(in crate::ledger) fn hear(&mut self, answer: &TrialsAnswer, now_ms: u64) -> Vec<String> {
+    /// Takes what another replica has told.
+    pub(in crate::ledger) fn hear(&mut self, answer: &TrialsAnswer) -> HeardTrials {
         let replica = ReplicaName::from(answer.replica.as_str());
-        let (mut others, mut any) = (Vec::new(), false);
+        let mut heard = HeardTrials::default();
         for told in &answer.trials {
             let Some(trial) = told.trial.key().and_then(|key| self.trials.get_mut(&key)) else { continue };
             if measured(trial.state.spec()) == told.metrics {
-                any |= trial.state.hear(&replica, told.told());
+                self.exchange.new_users |= trial.state.hear(&replica, told.told());
+                heard.more |= told.more;
             } else {
-                others.push(super::sentence_of(&trial.key));
+                heard.others.push(super::sentence_of(&trial.key));
             }
         }
-        self.look_again(any, now_ms);
-        others
+        heard
     }
 
     /// Whether an event is about a user whom a trial does not know that counts such events.
@@ -105,12 +120,14 @@ impl LedgerBook {
         }
     }
 
-    /// Counts what waits of users who are known by now, if there are `new` ones, and what has waited long enough.
-    pub(super) fn look_again(&mut self, new: bool, now_ms: u64) {
+    /// Counts what waits of users who are known by now, and what has waited long enough.
+    fn look_again(&mut self, now_ms: u64) {
         let is_old = |seen: &Seen| seen.at_ms.saturating_add(WAITS_MS) < now_ms;
-        if !new && !self.exchange.waiting.front().is_some_and(is_old) {
+        let waits = self.exchange.new_users || self.exchange.waiting.front().is_some_and(is_old);
+        if !waits || now_ms.saturating_sub(self.exchange.looked_ms) < LOOK_MS {
             return;
         }
+        (self.exchange.looked_ms, self.exchange.new_users) = (now_ms, false);
         for seen in std::mem::take(&mut self.exchange.waiting) {
             if self.is_early(&seen) && !is_old(&seen) {
                 self.exchange.waiting.push_back(seen);
@@ -120,11 +137,25 @@ impl LedgerBook {
         }
     }
 
+    /// Counts all that waits: the process ends, or hands over.
+    pub(in crate::ledger) fn wait_no_more(&mut self) {
+        for seen in std::mem::take(&mut self.exchange.waiting) {
+            self.count(&seen);
+        }
+    }
+
+    /// What was begun is known from now on.
+    pub(super) fn look_soon(&mut self) {
+        self.exchange.new_users = true;
+    }
+
     /// Whether it was seen before what it needs is known here: its trial, which another replica has begun, or its user,
     /// whom another one has exposed.
     pub(super) fn is_early(&self, seen: &Seen) -> bool {
+        if !self.exchange.shares {
+            return false;
+        }
         match (self.trials.get(&*seen.trial), seen.what) {
-            _ if !self.exchange.shares => false,
             (Some(trial), SeenKind::Requested { .. }) => trial.ended_ms.is_none() && !trial.state.knows(seen.user),
             (Some(_), SeenKind::Exposed { .. }) => false,
             (None, _) => matches!(*seen.trial, TrialKey::Rollout { .. }),

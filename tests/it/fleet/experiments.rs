@@ -104,6 +104,19 @@ fn exported(replica: &Process) -> Vec<String> {
     answer.text().lines().map(str::to_owned).collect()
 }
 
+/// A run that begins at once leaves the books of the one before as they were.
+fn begin_again(shop: &Shop) {
+    shop.all[0].send(Method::POST, "/v1/experiments/button/start", json!({})).unwrap();
+    ask(&mut Client::to(shop.all[0].listener), "GET /", "ada");
+    for replica in &shop.all {
+        eventually_within(LONG, "the new run has its user", || {
+            sums(replica).iter().map(|(users, ..)| users).sum::<u64>() == 1
+        });
+        let runs = shown(replica)["runs"].clone();
+        assert_eq!((&runs[0]["users"], &runs[1]["users"]), (&json!(1), &json!(USERS)), "{runs}");
+    }
+}
+
 #[test]
 fn users_of_several_replicas_are_one_user_and_an_event_counts_wherever_it_is_told() {
     let mut shop = Shop::start();
@@ -166,6 +179,7 @@ fn users_of_several_replicas_are_one_user_and_an_event_counts_wherever_it_is_tol
         assert_eq!(sums(replica), wanted, "what is over is told as it was");
         assert_eq!(exported(replica), users);
     }
+    begin_again(&shop);
 }
 
 #[test]
