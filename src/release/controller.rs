@@ -280,7 +280,7 @@ impl RolloutController {
         match call {
             RolloutCall::Start(request, answer) => drop(answer.send(self.start(*request).await)),
             RolloutCall::Preview(request, answer) => drop(answer.send(self.preview(*request))),
-            RolloutCall::Order(id, order, by, answer) => drop(answer.send(self.order(id, order, &by).await)),
+            RolloutCall::Order(id, order, by, answer) => drop(answer.send(self.order_and_show(id, order, &by).await)),
             RolloutCall::List(over_max, answer) => {
                 self.see_shifts().await;
                 drop(answer.send(self.list(over_max)));
@@ -324,7 +324,7 @@ impl RolloutController {
         ids.into_iter().rev().filter_map(|id| self.one(id)).collect()
     }
 
-    async fn order(&mut self, id: u64, order: Order, by: &OrderedBy) -> Result<RolloutView, RolloutError> {
+    pub(super) async fn order(&mut self, id: u64, order: Order, by: &OrderedBy) -> Result<RolloutView, RolloutError> {
         let now = self.now();
         // Who shifts and then says something means the rollout that the shift has paused, not the one of the last look.
         let table = self.deps.published.load_full();

@@ -8,6 +8,7 @@ use super::controller::{RolloutController, now_ms};
 use super::evidence_view::EvidenceView;
 use super::guardrail_view::GuardrailView;
 use super::metric_view::MetricView;
+use super::rollout_handle::{Order, OrderedBy, RolloutError};
 use super::saved::Saved;
 use super::view;
 use super::view::RolloutView;
@@ -17,6 +18,19 @@ use crate::metrics::rollout_gauges::RolloutGauge;
 const SHOWN_AFTER_MS: i64 = 60_000;
 
 impl RolloutController {
+    /// Carries an order out and shows at once what came of it: who is answered may change the traffic, and is told what
+    /// that pauses.
+    pub(super) async fn order_and_show(
+        &mut self,
+        id: u64,
+        order: Order,
+        by: &OrderedBy,
+    ) -> Result<RolloutView, RolloutError> {
+        let done = self.order(id, order, by).await;
+        self.show();
+        done
+    }
+
     /// Shows them, and notes what was found of them.
     pub(crate) fn show(&mut self) {
         // For a while, so that a scrape sees that it is over.
