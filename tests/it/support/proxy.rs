@@ -256,6 +256,8 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.stop();
         // Bounded: a proxy that does not stop must not hold up the tests that do not ask for it.
-        self.stopped.lock().unwrap().recv_timeout(Duration::from_secs(1)).ok();
+        // One that has failed to end in time has said so: a second panic would end all tests.
+        let stopped = self.stopped.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        stopped.recv_timeout(Duration::from_secs(1)).ok();
     }
 }
